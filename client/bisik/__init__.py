@@ -1,0 +1,1 @@
+"""The bisik client: library, command line, terminal."""

@@ -1,0 +1,313 @@
+"""What client and daemon say to each other once a channel stands: typed MessagePack, decoded strictly.
+
+Lane 0 is the control lane: the client sends `Request`s there and the daemon answers each with one `Reply` that
+carries the request's number; the daemon may also send an `Announcement`. Every room that a session has joined is a
+lane of its own: the client sends `Post`s there, the daemon sends `Entry`s, which are the log's own bytes.
+
+A message's author learns that it is stored from the same `Entry` as everybody else: the entry is the receipt.
+"""
+
+from enum import Enum
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bisik_protocol.errors import RemoteProtocolError
+
+CONTROL_LANE: Final = 0
+
+MAX_NAME_BYTES: Final = 64  # as much as an IRC network would ever show, and then some
+MAX_ROOM_BYTES: Final = 64
+MAX_PASSWORD_BYTES: Final = 256
+MAX_PAGE_ENTRIES: Final = 50  # a page of history; a reply also stays under MAX_PAGE_BYTES
+MAX_PAGE_BYTES: Final = 48 * 1024
+MAX_TEXT_BYTES: Final = 60_000  # with signature and names still under the transport's cap of 64 KiB
+
+RequestNumber = Annotated[int, Meta(ge=0, lt=1 << 32)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_BYTES)]
+RoomName = Annotated[str, Meta(min_length=1, max_length=MAX_ROOM_BYTES)]
+Password = Annotated[str, Meta(max_length=MAX_PASSWORD_BYTES)]
+Sequence = Annotated[int, Meta(ge=0, lt=1 << 53)]
+Milliseconds = Annotated[int, Meta(ge=0, lt=1 << 53)]  # since the Unix epoch, UTC
+Modulus = Annotated[bytes, Meta(min_length=384, max_length=384)]
+Signature = Annotated[bytes, Meta(min_length=384, max_length=384)]
+Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+ZERO_DIGEST: Final = bytes(32)  # what stands for "the statement before" in an author's first
+
+
+class Presence(Enum):
+    """What joining a room means for a session."""
+
+    MEMBER = "member"  # receives everything, and is seen: its coming and going is an entry
+    READER = "reader"  # receives everything, unseen (a script that follows)
+    WRITER = "writer"  # receives only the entries of its own posts (a script that sends)
+
+
+# Requests: client to daemon, on the control lane ---------------------------------------------------------------
+
+
+class Prove(Struct, frozen=True, array_like=True, tag="prove", forbid_unknown_fields=True):
+    """The join password. Needed before REGISTER, and before LOGIN from a device that was never admitted."""
+
+    number: RequestNumber
+    join_password: Password
+
+    def __repr__(self) -> str:
+        return f"Prove(number={self.number})"
+
+
+class Register(Struct, frozen=True, array_like=True, tag="register", forbid_unknown_fields=True):
+    """A new name for this device's key; `signature` is over (LOGIN_CONTEXT, channel binding)."""
+
+    number: RequestNumber
+    name: Name
+    device: Modulus
+    signature: Signature
+
+
+class Login(Struct, frozen=True, array_like=True, tag="login", forbid_unknown_fields=True):
+    """A known name: with a device that was admitted before, or with the login ID and a new device."""
+
+    number: RequestNumber
+    name: Name
+    device: Modulus
+    signature: Signature
+    login_id: Password | None = None
+
+    def __repr__(self) -> str:
+        return f"Login(number={self.number}, name={self.name!r})"
+
+
+class JoinRoom(Struct, frozen=True, array_like=True, tag="join", forbid_unknown_fields=True):
+    """Open a room's lane. Entries after `after` follow; with None, the last `history` entries."""
+
+    number: RequestNumber
+    room: RoomName
+    presence: Presence
+    after: Sequence | None = None
+    history: Annotated[int, Meta(ge=0, le=MAX_PAGE_ENTRIES)] = MAX_PAGE_ENTRIES
+
+
+class LeaveRoom(Struct, frozen=True, array_like=True, tag="leave", forbid_unknown_fields=True):
+    """Close a room's lane; a member's going is seen."""
+
+    number: RequestNumber
+    room: RoomName
+
+
+class ListRooms(Struct, frozen=True, array_like=True, tag="rooms", forbid_unknown_fields=True):
+    number: RequestNumber
+
+
+class ListMembers(Struct, frozen=True, array_like=True, tag="who", forbid_unknown_fields=True):
+    number: RequestNumber
+    room: RoomName
+
+
+class GetHistory(Struct, frozen=True, array_like=True, tag="history", forbid_unknown_fields=True):
+    """The `count` entries with the highest sequence numbers below `before` (None: the newest), oldest first."""
+
+    number: RequestNumber
+    room: RoomName
+    before: Sequence | None = None
+    count: Annotated[int, Meta(ge=1, le=MAX_PAGE_ENTRIES)] = MAX_PAGE_ENTRIES
+
+
+class GetDevice(Struct, frozen=True, array_like=True, tag="device", forbid_unknown_fields=True):
+    """Whose key has this hash? Asked once for each author's device, and remembered by the client."""
+
+    number: RequestNumber
+    key_hash: Digest
+
+
+Request = Prove | Register | Login | JoinRoom | LeaveRoom | ListRooms | ListMembers | GetHistory | GetDevice
+
+
+# On a room's lane, client to daemon ----------------------------------------------------------------------------
+
+
+class Post(Struct, frozen=True, array_like=True, tag="post", forbid_unknown_fields=True):
+    """A signed statement (see `statements`). The same statement sent twice is stored once."""
+
+    statement: bytes
+    signature: Signature
+
+
+# Replies and announcements: daemon to client, on the control lane ------------------------------------------------
+
+
+class Code(Enum):
+    """Why a request was refused; programs read this, people read `Refused.text`."""
+
+    INCORRECT_PASSWORD = "incorrect-password"  # noqa: S105 # before the password is proved, the only one there is
+    TRY_LATER = "try-later"
+    NAME_INVALID = "name-invalid"
+    NAME_TAKEN = "name-taken"
+    NAME_UNKNOWN = "name-unknown"
+    LOGIN_ID_INCORRECT = "login-id-incorrect"
+    DEVICE_KNOWN = "device-known"  # the key belongs to another name
+    NOT_ADMITTED = "not-admitted"
+    ALREADY_ADMITTED = "already-admitted"
+    ROOM_INVALID = "room-invalid"
+    ROOM_LIMIT = "room-limit"
+    NOT_JOINED = "not-joined"
+    STATEMENT_INVALID = "statement-invalid"
+    CHAIN = "chain"  # the statement does not continue what this device said before in this room
+    UNKNOWN = "unknown"
+    STORAGE = "storage"  # the log cannot take more now; nothing was stored, keep and retry
+
+
+class Refused(Struct, frozen=True, array_like=True, tag="refused"):
+    number: RequestNumber
+    code: Code
+    text: str  # one sentence for a person
+
+
+class Done(Struct, frozen=True, array_like=True, tag="done"):
+    number: RequestNumber
+
+
+class Admitted(Struct, frozen=True, array_like=True, tag="admitted"):
+    """Answer to Register and Login; `login_id` only to Register. `checkpoint` is the log's newest, or None."""
+
+    number: RequestNumber
+    name: Name
+    login_id: str | None
+    checkpoint: bytes | None
+
+    def __repr__(self) -> str:
+        return f"Admitted(number={self.number}, name={self.name!r})"
+
+
+class Joined(Struct, frozen=True, array_like=True, tag="joined"):
+    """The room's lane and newest sequence number, and where this device's own chain of statements stands there."""
+
+    number: RequestNumber
+    room: RoomName
+    lane: Annotated[int, Meta(ge=1, lt=1 << 32)]
+    head: Sequence
+    chain_seq: Sequence  # 0: this device never spoke there
+    chain_hash: Digest  # ZERO_DIGEST then
+
+
+class RoomInfo(Struct, frozen=True, array_like=True):
+    room: RoomName
+    members: int  # now present
+    head: Sequence
+
+
+class Rooms(Struct, frozen=True, array_like=True, tag="rooms"):
+    number: RequestNumber
+    rooms: list[RoomInfo]
+
+
+class MemberInfo(Struct, frozen=True, array_like=True):
+    name: Name
+    quiet_s: int  # seconds since anything was heard from this member's devices
+
+
+class Members(Struct, frozen=True, array_like=True, tag="members"):
+    number: RequestNumber
+    room: RoomName
+    members: list[MemberInfo]
+
+
+class History(Struct, frozen=True, array_like=True, tag="history"):
+    number: RequestNumber
+    room: RoomName
+    entries: list[bytes]  # each an encoded Entry, oldest first; empty: nothing earlier
+
+
+class Device(Struct, frozen=True, array_like=True, tag="device"):
+    number: RequestNumber
+    name: Name
+    device: Modulus
+
+
+class PostRefused(Struct, frozen=True, array_like=True, tag="post-refused"):
+    """Announcement: a post was not stored, and why. `seq` is the author's sequence number, 0 when unreadable."""
+
+    room: RoomName
+    seq: Sequence
+    code: Code
+    text: str
+
+
+class CheckpointSeen(Struct, frozen=True, array_like=True, tag="checkpoint"):
+    """Announcement: the log's newest signed tree head, in the tlog-checkpoint text form."""
+
+    note: bytes
+
+
+Reply = Refused | Done | Admitted | Joined | Rooms | Members | History | Device
+Announcement = PostRefused | CheckpointSeen
+FromDaemon = Reply | Announcement
+
+
+# Entries: the log's own bytes, daemon to client on a room's lane, and in History ---------------------------------
+
+
+class MessageEntry(Struct, frozen=True, array_like=True, tag="message", forbid_unknown_fields=True):
+    """A stored statement, byte for byte. `author` is the name that the daemon bound to the statement's key."""
+
+    room: RoomName
+    seq: Sequence  # the room's own count, from 1, without gaps
+    time: Milliseconds  # when the daemon took it
+    author: Name
+    statement: bytes
+    signature: Signature
+
+
+class JoinEntry(Struct, frozen=True, array_like=True, tag="join", forbid_unknown_fields=True):
+    room: RoomName
+    seq: Sequence
+    time: Milliseconds
+    author: Name
+
+
+class LeaveEntry(Struct, frozen=True, array_like=True, tag="leave", forbid_unknown_fields=True):
+    room: RoomName
+    seq: Sequence
+    time: Milliseconds
+    author: Name
+
+
+Entry = MessageEntry | JoinEntry | LeaveEntry
+
+_T = TypeVar("_T")
+
+_encoder = msgspec.msgpack.Encoder()
+_request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_post_decoder: msgspec.msgpack.Decoder[Post] = msgspec.msgpack.Decoder(Post)
+_from_daemon_decoder: msgspec.msgpack.Decoder[FromDaemon] = msgspec.msgpack.Decoder(FromDaemon)
+_entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
+
+
+def encode(message: Request | Post | FromDaemon | Entry) -> bytes:
+    """The MessagePack bytes of any message above."""
+    return _encoder.encode(message)
+
+
+def decode_request_untrusted(data: bytes) -> Request:
+    return _decode_untrusted(_request_decoder, data)
+
+
+def decode_post_untrusted(data: bytes) -> Post:
+    return _decode_untrusted(_post_decoder, data)
+
+
+def decode_from_daemon_untrusted(data: bytes) -> FromDaemon:
+    return _decode_untrusted(_from_daemon_decoder, data)
+
+
+def decode_entry_untrusted(data: bytes) -> Entry:
+    return _decode_untrusted(_entry_decoder, data)
+
+
+def _decode_untrusted(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise RemoteProtocolError("message") from None

@@ -1,0 +1,1 @@
+"""Reliable, ordered, encrypted messages over datagrams: one connection, and the endpoint that holds many."""

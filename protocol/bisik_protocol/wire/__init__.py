@@ -1,0 +1,1 @@
+"""Bytes on the wire: varints, datagrams, frames. Knows no key and no state."""
