@@ -1,7 +1,10 @@
-"""What a finished handshake hands to the transport, the same on both sides."""
+"""What both sides of a handshake must agree on beforehand, and what it hands to the transport when it is done."""
 
 from dataclasses import dataclass, field
 from typing import Final
+
+SERVER_SIGNATURE_CONTEXT: Final = b"bisik server v1"
+SHARED_SECRET_BYTES: Final = 32  # s1, which the client encrypts to the server
 
 CONNECTION_ID_BYTES: Final = 8
 TRAFFIC_SECRET_BYTES: Final = 32
