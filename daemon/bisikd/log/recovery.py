@@ -1,0 +1,122 @@
+"""What an opening log makes of the files it finds: the rules, as a pure function, and the walk that applies them.
+
+The one thing that a crash can leave is an unfinished group at the end of the last segment: records of the group that
+was being written when the power went, some sectors of them there and some not. Everything older was fsynced before
+the first byte of that group was written. So a record of any later group, authentic and behind bytes that are not,
+proves that those bytes were once on the disk and have been damaged since. That is never repaired here.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from bisik_protocol.crypto.identity import DecryptionKey, VerifyKey
+from bisikd.log.errors import LogDamaged
+from bisikd.log.files import FileSystem
+from bisikd.log.merkle import Frontier
+from bisikd.log.replay import Extent, Group, Position, Replay, start_of
+from bisikd.log.segments import Segment, list_segments, open_segment, segment_path
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The segment ends where a group ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Behind `at` lies an unfinished group that was never acknowledged: it is to be cut off."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was stored is damaged from `offset` on: nothing is to be changed."""
+
+    offset: int
+    sentence: str
+
+
+def judge(extent: Extent, *, last: bool) -> Whole | Cut | Refusal:
+    """The recovery rules of docs/log.md, all of them."""
+    if extent.settled.offset == extent.size:
+        return Whole()
+    if not last:
+        return Refusal(extent.sound_end, "Damaged here, and only the last segment may have an unfinished end.")
+    behind = extent.newest_group_behind
+    if behind is not None and behind > extent.settled.group + 1:
+        return Refusal(extent.sound_end, "Damaged here: what was stored later lies whole behind it.")
+    return Cut(extent.settled.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where reading may begin, because everything before it has been read before and is in the index."""
+
+    number: int
+    position: Position
+    tree: Frontier
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What is known once all segments have been read."""
+
+    last_number: int  # 0: there is no segment
+    tree: Frontier
+
+
+def recover(
+    files: FileSystem,
+    directory: Path,
+    key: DecryptionKey,
+    signing: VerifyKey,
+    start: Start | None,
+    on_group: Callable[[Segment, Group, Frontier], None],
+) -> Recovered:
+    """Read what lies behind `start`, hand each settled group on, and cut off an unfinished end.
+
+    Raises LogDamaged, having changed nothing, wherever the rules refuse; OSError if the disk does.
+    """
+    tree = start.tree if start else Frontier()
+    numbers = list_segments(files, directory)
+    for number in numbers[(start.number if start else 1) - 1 :]:
+        path = segment_path(directory, number)
+        segment = open_segment(files, path, number, key, signing)
+        with closing(segment.file):
+            if number == numbers[-1]:
+                segment.file.sync()  # a killed process may have left whole groups that are only in memory yet
+            if start and number == start.number:
+                replay = Replay(segment, start.position, tree)
+            else:
+                check_continues(segment, tree)
+                replay = Replay(segment, start_of(segment), tree)
+            for group in replay:
+                on_group(segment, group, replay.tree)
+            tree = replay.tree
+            verdict = judge(replay.extent(), last=number == numbers[-1])
+        if isinstance(verdict, Refusal):
+            raise LogDamaged(path, verdict.offset, verdict.sentence)
+        if isinstance(verdict, Cut):
+            _cut(files, path, verdict.at)
+    return Recovered(numbers[-1] if numbers else 0, tree)
+
+
+def check_continues(segment: Segment, tree: Frontier) -> None:
+    """Raises LogDamaged unless the segment's header names exactly the tree that the segments before it make."""
+    if (segment.header.tree_size, segment.header.root) != (tree.size, tree.root()):
+        sentence = (
+            f"This segment continues a log of {segment.header.tree_size} records, and before it lie {tree.size}."
+        )
+        if segment.header.tree_size == tree.size:
+            sentence = "This segment continues other records than those before it."
+        raise LogDamaged(segment.path, 0, sentence)
+
+
+def _cut(files: FileSystem, path: Path, at: int) -> None:
+    """Cut off the end, on the disk when this returns: the next segment must never exist beside an uncut one."""
+    with closing(files.open(path, writable=True)) as file:
+        file.truncate(at)
+        file.sync()
