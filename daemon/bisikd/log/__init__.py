@@ -1,1 +1,31 @@
-"""The append-only encrypted log."""
+"""The append-only encrypted log: what was said, so that it can be proved. docs/log.md is its specification.
+
+From the bottom: `files` (the disk), `format` and `merkle` (bytes and hashes), `sealing` (the cipher of a segment),
+`segments` (files), `replay` (reading), `writer` (writing), `recovery` (the rules after a crash), `index`, `shelf` and
+`catalogue` (looking things up), `store` (the log as a whole), `verify` (proving it without any of the last four).
+"""
+
+from bisikd.log.errors import IndexDamaged, LogDamaged, LogError, LogFailed, LogFull
+from bisikd.log.facts import DevicePayload, device_record, entry_record
+from bisikd.log.format import Record, RecordKind
+from bisikd.log.store import Log, LogPolicy
+from bisikd.log.verify import Report, StoredRecord, iter_records, verify_log
+
+__all__ = [
+    "DevicePayload",
+    "IndexDamaged",
+    "Log",
+    "LogDamaged",
+    "LogError",
+    "LogFailed",
+    "LogFull",
+    "LogPolicy",
+    "Record",
+    "RecordKind",
+    "Report",
+    "StoredRecord",
+    "device_record",
+    "entry_record",
+    "iter_records",
+    "verify_log",
+]

@@ -1,0 +1,281 @@
+"""What the log says, looked up: by room and number, by author and number, by key. Places from the index, contents
+from the segments, and in memory only the newest of each.
+
+It owns entering stored leaves into the index, and the answer when the index has no room on the disk any more. No
+locking of its own: `store` holds a lock around it.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry
+from bisikd.log.errors import IndexDamaged, LogFailed
+from bisikd.log.facts import DeviceFact, DevicePayload, Fact, MessageFact, read_fact
+from bisikd.log.format import Malformed
+from bisikd.log.index import Index, Place, Watermark
+from bisikd.log.ledger import NO_TIP, Chain, Staged, Tip
+from bisikd.log.recent import Recent
+from bisikd.log.shelf import Shelf
+
+MAX_TIPS: Final = 4096
+MAX_DEVICES: Final = 4096
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Changes:
+    """What a group changes here in memory, once the index has taken it."""
+
+    rooms: dict[str, int] = field(default_factory=dict)
+    joined: dict[tuple[str, str], int | None] = field(default_factory=dict)  # (room, name) -> seq, None: left
+
+
+class Catalogue:
+    """The lookup side of one log. Implements `ledger.Memory`.
+
+    Lookups raise LogDamaged where the log is not what it was, IndexDamaged where the index is not.
+    """
+
+    def __init__(self, index: Index, shelf: Shelf, index_path: Path) -> None:
+        self._index = index
+        self._shelf = shelf
+        self._path = index_path
+        self._rooms: dict[str, int] = {}
+        self._heads: dict[str, int] = {}
+        self._present: dict[str, dict[str, int]] = {}  # room -> name -> seq of the JoinEntry
+        self._tips: Recent[Chain, Tip] = Recent(MAX_TIPS)
+        self._devices: Recent[bytes, DevicePayload] = Recent(MAX_DEVICES)
+
+    def load(self) -> None:
+        """Take the rooms and who is in them from the index."""
+        names: dict[int, str] = {}
+        with self._reading():
+            rooms, presence = self._index.rooms(), self._index.presence()
+        for number, place, head in rooms:
+            room = names[number] = self._entry(place)[0].room
+            self._rooms[room], self._heads[room], self._present[room] = number, head, {}
+        for number, seq in presence:
+            room = names[number]
+            self._present[room][self._entry_at(room, seq)[0].author] = seq
+
+    # What the newest state is --------------------------------------------------------------------------------------
+
+    def head(self, room: str) -> int:
+        return self._heads.get(room, 0)
+
+    def heads(self) -> dict[str, int]:
+        return dict(self._heads)
+
+    def presence(self) -> dict[str, set[str]]:
+        return {room: set(names) for room, names in self._present.items()}
+
+    def tip(self, chain: Chain) -> Tip:
+        tip = self._tips.get(chain)
+        if tip is None:
+            tip = self._find_tip(chain)
+            self._tips.set(chain, tip)
+        return tip
+
+    def name_of(self, key_hash: bytes) -> str | None:
+        device = self.device(key_hash)
+        return device.name if device else None
+
+    def device(self, key_hash: bytes) -> DevicePayload | None:
+        device = self._devices.get(key_hash)
+        if device is None:
+            with self._reading():
+                place = self._index.device(key_hash)
+            if place is None:
+                return None
+            fact, _ = self._fact(place)
+            if not isinstance(fact, DeviceFact) or fact.key_hash != key_hash:
+                raise self._misled()
+            device = fact.device
+            self._devices.set(key_hash, device)
+        return device
+
+    # What was stored -----------------------------------------------------------------------------------------------
+
+    def entries(self, room: str, after: int, count: int) -> list[bytes]:
+        """The next `count` encoded entries of a room, rising."""
+        number = self._rooms.get(room)
+        if number is None or count <= 0:
+            return []
+        with self._reading():
+            places = self._index.entries_after(number, after, count)
+        return [self._checked(room, seq, place)[1] for seq, place in places]
+
+    def find(self, room: str, key_hash: bytes, author_seq: int) -> bytes | None:
+        """The encoded entry with an author's statement of this number."""
+        number = self._rooms.get(room)
+        if number is None:
+            return None
+        with self._reading():
+            found = self._index.statement(number, key_hash, author_seq)
+        return self._entry_at(room, found[1])[1] if found else None
+
+    def _find_tip(self, chain: Chain) -> Tip:
+        room, key_hash = chain
+        number = self._rooms.get(room)
+        if number is None:
+            return NO_TIP
+        with self._reading():
+            found = self._index.statement(number, key_hash, None)
+        if found is None:
+            return NO_TIP
+        with self._reading():
+            place = self._index.entry(number, found[1])
+        fact = self._fact(place)[0] if place else None
+        if not isinstance(fact, MessageFact) or (fact.statement.author, fact.statement.seq) != (key_hash, found[0]):
+            raise self._misled()
+        return found[0], fact.hash
+
+    def _entry_at(self, room: str, seq: int) -> tuple[Entry, bytes]:
+        with self._reading():
+            place = self._index.entry(self._rooms[room], seq)
+        if place is None:
+            raise self._misled()
+        return self._checked(room, seq, place)
+
+    def _checked(self, room: str, seq: int, place: Place) -> tuple[Entry, bytes]:
+        entry, payload = self._entry(place)
+        if (entry.room, entry.seq) != (room, seq):
+            raise self._misled()
+        return entry, payload
+
+    def _entry(self, place: Place) -> tuple[Entry, bytes]:
+        fact, payload = self._fact(place)
+        if isinstance(fact, DeviceFact):
+            raise self._misled()
+        return fact.entry, payload
+
+    def _fact(self, place: Place) -> tuple[Fact, bytes]:
+        record = self._shelf.read(place)
+        try:
+            return read_fact(record.kind, record.payload), record.payload
+        except Malformed:  # authentic, but no leaf
+            raise self._misled() from None
+
+    # Entering ------------------------------------------------------------------------------------------------------
+
+    def add(self, segment: int, offsets: Sequence[int], staged: Staged) -> None:
+        """Enter stored leaves, inside the caller's transaction, which is lost as a whole if this fails."""
+        changes = self._write(segment, offsets, staged)
+        self._remember(staged, changes)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Index]:
+        """The index, for entering much at once. Raises sqlite3.Error; nothing is entered then."""
+        self._index.begin()
+        try:
+            yield self._index
+            self._index.commit()
+        except BaseException:
+            self._index.rollback()
+            raise
+
+    def enter(self, segment: int, offsets: Sequence[int], staged: Staged, mark: Watermark) -> None:
+        """Enter a stored group, whatever happens to the index's file. Raises LogFailed if even memory fails."""
+
+        def write(index: Index) -> _Changes:
+            changes = self._write(segment, offsets, staged)
+            index.set_watermark(mark)
+            return changes
+
+        self._remember(staged, self._durably(write))
+
+    def enter_checkpoint(self, place: Place, mark: Watermark) -> None:
+        """Enter a CHECKPOINT that is stored."""
+
+        def write(index: Index) -> None:
+            index.set_checkpoint(place)
+            index.set_watermark(mark)
+
+        self._durably(write)
+
+    def _durably(self, write: Callable[[Index], T]) -> T:
+        """Run `write` in a transaction; if the disk has no room for it, in a copy of the index in memory.
+
+        The log has room when the index has not, now and then, and what is stored must be found. The index on the
+        disk stays behind and catches up at the next start.
+        """
+        try:
+            with self.transaction() as index:
+                return write(index)
+        except sqlite3.Error:
+            try:
+                copy = self._index.in_memory()
+                self._index.close()
+                self._index = copy
+                with self.transaction() as index:
+                    return write(index)
+            except sqlite3.Error as error:
+                raise LogFailed(f"{self._path}: The index cannot be written ({error}).") from error
+
+    def _write(self, segment: int, offsets: Sequence[int], staged: Staged) -> _Changes:
+        index, changes = self._index, _Changes()
+        entries, statements = [], []
+        for fact, offset in zip(staged.facts, offsets, strict=True):
+            place = Place(segment, offset)
+            if isinstance(fact, DeviceFact):
+                index.set_device(fact.key_hash, place)
+                continue
+            entry = fact.entry
+            room = self._rooms.get(entry.room) or changes.rooms.get(entry.room)
+            if room is None:
+                room = changes.rooms[entry.room] = index.add_room(place)
+            entries.append((room, entry.seq, segment, offset))
+            if isinstance(fact, MessageFact):
+                statements.append((room, index.author(fact.statement.author), fact.statement.seq, entry.seq))
+            else:
+                self._write_presence(fact.entry, room, changes)
+        index.add_entries(entries)
+        index.add_statements(statements)
+        return changes
+
+    def _write_presence(self, entry: JoinEntry | LeaveEntry, room: int, changes: _Changes) -> None:
+        who = entry.room, entry.author
+        joined = changes.joined[who] if who in changes.joined else self._present.get(entry.room, {}).get(entry.author)
+        if isinstance(entry, JoinEntry) and joined is None:
+            self._index.add_presence(room, entry.seq)
+            changes.joined[who] = entry.seq
+        elif isinstance(entry, LeaveEntry) and joined is not None:
+            self._index.remove_presence(room, joined)
+            changes.joined[who] = None
+
+    def _remember(self, staged: Staged, changes: _Changes) -> None:
+        self._rooms.update(changes.rooms)
+        for room in changes.rooms:
+            self._present[room] = {}
+        for (room, name), seq in changes.joined.items():
+            if seq is None:
+                self._present[room].pop(name, None)
+            else:
+                self._present[room][name] = seq
+        self._heads.update(staged.heads)
+        for chain, tip in staged.tips.items():
+            self._tips.set(chain, tip)
+        for fact in staged.facts:
+            if isinstance(fact, DeviceFact):
+                self._devices.set(fact.key_hash, fact.device)
+
+    # The index itself ----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self._index.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise IndexDamaged(self._path, f"The index cannot be read ({error}).") from error
+
+    def _misled(self) -> IndexDamaged:
+        return IndexDamaged(self._path, "The index does not lead to the right record.")

@@ -1,0 +1,98 @@
+"""What a leaf says, as far as the log itself has to know it: places in rooms, links of chains, names of keys.
+
+It owns the payload of a DEVICE and the reading of an ENTRY's; signatures are checked elsewhere.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Struct
+
+from bisik_protocol.chat.messages import (
+    Entry,
+    JoinEntry,
+    LeaveEntry,
+    MessageEntry,
+    Milliseconds,
+    Modulus,
+    Name,
+    decode_entry_untrusted,
+    encode,
+)
+from bisik_protocol.chat.statements import Statement, decode_statement_untrusted, statement_hash
+from bisik_protocol.crypto.identity import VerifyKey
+from bisik_protocol.errors import RemoteProtocolError
+from bisikd.log.format import Malformed, Record, RecordKind
+
+
+class DevicePayload(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """From here on, what is signed with this key is said by `name`; a later one for the same key replaces it."""
+
+    name: Name
+    modulus: Modulus
+    time: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFact:
+    entry: MessageEntry
+    statement: Statement
+    hash: bytes  # of the statement
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceFact:
+    entry: JoinEntry | LeaveEntry
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFact:
+    device: DevicePayload
+    key: VerifyKey
+
+    @property
+    def key_hash(self) -> bytes:
+        return self.key.key_hash
+
+
+Fact = MessageFact | PresenceFact | DeviceFact
+
+_encoder = msgspec.msgpack.Encoder()
+_device_decoder = msgspec.msgpack.Decoder(DevicePayload)
+
+
+def entry_record(entry: Entry) -> Record:
+    """An entry as a record to append."""
+    return Record(RecordKind.ENTRY, encode(entry))
+
+
+def device_record(name: str, modulus: bytes, time_ms: int) -> Record:
+    """The binding of a device's key to a name as a record to append."""
+    return Record(RecordKind.DEVICE, _encoder.encode(DevicePayload(name, modulus, time_ms)))
+
+
+def read_fact(kind: RecordKind, payload: bytes) -> Fact:
+    """Raises Malformed with a sentence."""
+    if kind is RecordKind.DEVICE:
+        return _read_device(payload)
+    try:
+        entry = decode_entry_untrusted(payload)
+    except RemoteProtocolError:
+        raise Malformed("this ENTRY is not an encoded entry") from None
+    if not isinstance(entry, MessageEntry):
+        return PresenceFact(entry)
+    try:
+        statement = decode_statement_untrusted(entry.statement)
+    except RemoteProtocolError:
+        raise Malformed("the statement in this ENTRY cannot be read") from None
+    return MessageFact(entry, statement, statement_hash(entry.statement))
+
+
+def _read_device(payload: bytes) -> DeviceFact:
+    try:
+        device = _device_decoder.decode(payload)
+        return DeviceFact(device, VerifyKey.from_modulus_untrusted(device.modulus))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Malformed("this DEVICE is not an encoded device") from None
+    except RemoteProtocolError:
+        raise Malformed("the key in this DEVICE is not an RSA-3072 key") from None

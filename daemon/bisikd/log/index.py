@@ -1,0 +1,238 @@
+"""Where things lie in the log: an SQLite database that can be deleted at any time and is rebuilt from the segments.
+
+It holds places (segment and offset), numbers and hashes of public keys, and nothing that anyone said or is called:
+the log is encrypted, and its index must not tell what the log keeps. It is never an authority; it is always at the
+log or behind it, because a group is entered here only after its fsync.
+
+Synchronous is NORMAL, not OFF: in WAL mode a commit costs no fsync either way, but OFF lets a power cut mix old pages
+with new ones, and a wrong index would be worse than none. No locking of its own: `store` holds a lock around it.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bisikd.log.merkle import Frontier
+from bisikd.log.recovery import Start
+from bisikd.log.replay import Position
+
+FORMAT: Final = 1
+INDEX_NAME: Final = "index.sqlite3"
+
+_SCHEMA: Final = f"""
+CREATE TABLE rooms (id INTEGER PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL);
+CREATE TABLE authors (id INTEGER PRIMARY KEY, key_hash BLOB NOT NULL UNIQUE);
+CREATE TABLE entries (
+    room INTEGER NOT NULL, seq INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
+    PRIMARY KEY (room, seq)
+) WITHOUT ROWID;
+CREATE TABLE statements (
+    room INTEGER NOT NULL, author INTEGER NOT NULL, author_seq INTEGER NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (room, author, author_seq)
+) WITHOUT ROWID;
+CREATE TABLE devices (
+    key_hash BLOB PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE presence (room INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (room, seq)) WITHOUT ROWID;
+CREATE TABLE watermark (
+    id INTEGER PRIMARY KEY CHECK (id = 0), segment INTEGER NOT NULL, header_hash BLOB NOT NULL,
+    offset INTEGER NOT NULL, grp INTEGER NOT NULL, counter INTEGER NOT NULL, tree BLOB NOT NULL
+);
+CREATE TABLE checkpoint (
+    id INTEGER PRIMARY KEY CHECK (id = 0), segment INTEGER NOT NULL, offset INTEGER NOT NULL
+);
+PRAGMA user_version = {FORMAT};
+"""
+
+
+class Place(NamedTuple):
+    """Where a record lies."""
+
+    segment: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Up to here the index knows the log."""
+
+    segment: int
+    header_hash: bytes
+    position: Position
+    tree: Frontier
+
+    @property
+    def start(self) -> Start:
+        return Start(self.segment, self.position, self.tree.copy())
+
+
+class Index:
+    """The database. Every method may raise sqlite3.Error."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, path: Path | None) -> "Index":
+        """The index at `path`, in memory if None. One that cannot be used is deleted and begun anew."""
+        if path is None:
+            return cls._prepare(":memory:")
+        try:
+            return cls._prepare(path)
+        except sqlite3.OperationalError:
+            raise  # no permission, no room: deleting would not help
+        except sqlite3.DatabaseError:
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    path.with_name(path.name + suffix).unlink()
+            return cls._prepare(path)
+
+    @classmethod
+    def _prepare(cls, database: Path | str) -> "Index":
+        connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+        index = cls(connection)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            if index._format() == 0:
+                connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            usable = index._format() == FORMAT and index._has_readable_watermark()
+        except BaseException:
+            connection.close()
+            raise
+        if not usable:
+            connection.close()
+            raise sqlite3.DatabaseError("the index was not made by this program")
+        return index
+
+    def _format(self) -> int:
+        return int(self._database.execute("PRAGMA user_version").fetchone()[0])
+
+    def _has_readable_watermark(self) -> bool:
+        try:
+            self.watermark()
+        except ValueError:
+            return False
+        return True
+
+    def in_memory(self) -> "Index":
+        """A copy that needs no disk, for when there is no room left for this one."""
+        copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._database.backup(copy)
+        return Index(copy)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def begin(self) -> None:
+        self._database.execute("BEGIN")
+
+    def commit(self) -> None:
+        self._database.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Forget what came since `begin`, if anything."""
+        with suppress(sqlite3.OperationalError):
+            self._database.execute("ROLLBACK")
+
+    # Entering what is new; between begin and commit ----------------------------------------------------------------
+
+    def add_room(self, place: Place) -> int:
+        """A room whose first entry lies at `place`; its number here."""
+        cursor = self._database.execute("INSERT INTO rooms (segment, offset) VALUES (?, ?)", place)
+        return self._inserted(cursor)
+
+    def author(self, key_hash: bytes) -> int:
+        """The number here of a key, new or not."""
+        row = self._database.execute("SELECT id FROM authors WHERE key_hash = ?", (key_hash,)).fetchone()
+        if row is not None:
+            return int(row[0])
+        return self._inserted(self._database.execute("INSERT INTO authors (key_hash) VALUES (?)", (key_hash,)))
+
+    def add_entries(self, rows: Iterable[tuple[int, int, int, int]]) -> None:
+        """Rows of room, seq, segment, offset."""
+        self._database.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", rows)
+
+    def add_statements(self, rows: Iterable[tuple[int, int, int, int]]) -> None:
+        """Rows of room, author, the author's sequence number, seq."""
+        self._database.executemany("INSERT INTO statements VALUES (?, ?, ?, ?)", rows)
+
+    def set_device(self, key_hash: bytes, place: Place) -> None:
+        self._database.execute("INSERT OR REPLACE INTO devices VALUES (?, ?, ?)", (key_hash, *place))
+
+    def add_presence(self, room: int, seq: int) -> None:
+        """Someone has joined by the entry `seq`."""
+        self._database.execute("INSERT INTO presence VALUES (?, ?)", (room, seq))
+
+    def remove_presence(self, room: int, seq: int) -> None:
+        """Who joined by the entry `seq` has left."""
+        self._database.execute("DELETE FROM presence WHERE room = ? AND seq = ?", (room, seq))
+
+    def set_checkpoint(self, place: Place) -> None:
+        self._database.execute("INSERT OR REPLACE INTO checkpoint VALUES (0, ?, ?)", place)
+
+    def set_watermark(self, mark: Watermark) -> None:
+        at = mark.position
+        row = (mark.segment, mark.header_hash, at.offset, at.group, at.counter, mark.tree.to_bytes())
+        self._database.execute("INSERT OR REPLACE INTO watermark VALUES (0, ?, ?, ?, ?, ?, ?)", row)
+
+    @staticmethod
+    def _inserted(cursor: sqlite3.Cursor) -> int:
+        if cursor.lastrowid is None:
+            raise sqlite3.DatabaseError("the index gave a new row no number")
+        return cursor.lastrowid
+
+    # Looking up ----------------------------------------------------------------------------------------------------
+
+    def watermark(self) -> Watermark | None:
+        row = self._database.execute(
+            "SELECT segment, header_hash, offset, grp, counter, tree FROM watermark"
+        ).fetchone()
+        if row is None:
+            return None
+        segment, header_hash, offset, group, counter, tree = row
+        return Watermark(segment, header_hash, Position(offset, group, counter), Frontier.from_bytes(tree))
+
+    def checkpoint(self) -> Place | None:
+        return self._place("SELECT segment, offset FROM checkpoint", ())
+
+    def rooms(self) -> list[tuple[int, Place, int]]:
+        """Each room's number, the place of its first entry, its newest sequence number."""
+        newest = "SELECT seq FROM entries WHERE room = id ORDER BY seq DESC LIMIT 1"
+        rows = self._database.execute(f"SELECT id, segment, offset, ({newest}) FROM rooms ORDER BY id")  # noqa: S608
+        return [(room, Place(segment, offset), seq) for room, segment, offset, seq in rows]
+
+    def entry(self, room: int, seq: int) -> Place | None:
+        return self._place("SELECT segment, offset FROM entries WHERE room = ? AND seq = ?", (room, seq))
+
+    def entries_after(self, room: int, after: int, count: int) -> list[tuple[int, Place]]:
+        """Sequence number and place of the next entries, rising."""
+        query = "SELECT seq, segment, offset FROM entries WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?"
+        rows = self._database.execute(query, (room, after, count))
+        return [(seq, Place(segment, offset)) for seq, segment, offset in rows]
+
+    def statement(self, room: int, key_hash: bytes, author_seq: int | None) -> tuple[int, int] | None:
+        """(author's sequence number, seq) of what a key said in a room; with None its newest."""
+        author = "(SELECT id FROM authors WHERE key_hash = ?)"
+        query = f"SELECT author_seq, seq FROM statements WHERE room = ? AND author = {author}"  # noqa: S608
+        if author_seq is None:
+            row = self._database.execute(f"{query} ORDER BY author_seq DESC LIMIT 1", (room, key_hash)).fetchone()
+        else:
+            row = self._database.execute(f"{query} AND author_seq = ?", (room, key_hash, author_seq)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def device(self, key_hash: bytes) -> Place | None:
+        return self._place("SELECT segment, offset FROM devices WHERE key_hash = ?", (key_hash,))
+
+    def presence(self) -> list[tuple[int, int]]:
+        """Room and sequence number of each entry by which someone joined who has not left."""
+        return [
+            (room, seq) for room, seq in self._database.execute("SELECT room, seq FROM presence ORDER BY room, seq")
+        ]
+
+    def _place(self, query: str, parameters: Sequence[object]) -> Place | None:
+        row = self._database.execute(query, parameters).fetchone()
+        return None if row is None else Place(*row)
