@@ -1,0 +1,53 @@
+"""The way to the peer: its address, whether it proved to receive there, and the limit until it has.
+
+As mosh does, the newest authentic packet's source is followed at once; as QUIC does, at most three times what came
+from there is sent until a PATH_RESPONSE proves it (RFC 9000 sections 8.1 and 9.3).
+"""
+
+from typing import Final
+
+from bisik_protocol.transport.addresses import Address
+
+AMPLIFICATION_FACTOR: Final = 3
+MAX_CHALLENGES: Final = 5
+UNLIMITED: Final = 1 << 30
+
+
+class Path:
+    __slots__ = ("_challenges", "_received", "_sent", "address", "challenge", "challenge_at", "validated")
+
+    def __init__(self, address: Address, *, validated: bool) -> None:
+        self.address = address
+        self.validated = validated
+        self._received = 0
+        self._sent = 0
+        self.challenge: bytes | None = None
+        self.challenge_at: float | None = None  # when the next challenge goes out
+        self._challenges = 0
+
+    def on_received(self, size: int) -> None:
+        self._received += size
+
+    def on_sent(self, size: int) -> None:
+        self._sent += size
+
+    def allowance(self) -> int:
+        """Bytes that may be sent now."""
+        return UNLIMITED if self.validated else AMPLIFICATION_FACTOR * self._received - self._sent
+
+    def start_validation(self, challenge: bytes, now: float) -> None:
+        """`challenge` is 8 unpredictable bytes."""
+        self.challenge = challenge
+        self.challenge_at = now
+
+    def on_challenge_sent(self, now: float, interval: float) -> None:
+        self._challenges += 1
+        self.challenge_at = now + interval if self._challenges < MAX_CHALLENGES else None
+
+    def on_response(self, data: bytes) -> bool:
+        """Returns whether this proved the path."""
+        if self.validated or data != self.challenge:
+            return False
+        self.validated = True
+        self.challenge_at = None
+        return True

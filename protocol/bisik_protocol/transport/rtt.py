@@ -1,0 +1,42 @@
+"""The round-trip estimate, RFC 9002 section 5. Chat data is acknowledged at once, so no ACK delay enters it."""
+
+from typing import Final
+
+GRANULARITY_S: Final = 0.001
+INITIAL_RTT_S: Final = 0.333  # RFC 9002 section 6.2.2
+
+
+class RttEstimator:
+    """All times in seconds. `smoothed` is the initial guess until the first sample."""
+
+    __slots__ = ("has_sample", "latest", "minimum", "smoothed", "variance")
+
+    def __init__(self, initial: float = INITIAL_RTT_S) -> None:
+        self.has_sample = False
+        self.latest = initial
+        self.minimum = initial
+        self.smoothed = initial
+        self.variance = initial / 2
+
+    def add_sample(self, rtt: float) -> None:
+        """A measured round trip; negative ones (a clock that jumped back) are taken as zero."""
+        rtt = max(rtt, 0.0)
+        self.latest = rtt
+        if not self.has_sample:
+            self.has_sample = True
+            self.minimum = self.smoothed = rtt
+            self.variance = rtt / 2
+            return
+        self.minimum = min(self.minimum, rtt)
+        self.variance += (abs(self.smoothed - rtt) - self.variance) / 4
+        self.smoothed += (rtt - self.smoothed) / 8
+
+    @property
+    def probe_timeout(self) -> float:
+        """PTO without backoff, RFC 9002 section 6.2.1; max_ack_delay is zero here."""
+        return self.smoothed + max(4 * self.variance, GRANULARITY_S)
+
+    @property
+    def loss_delay(self) -> float:
+        """How long a packet may be overtaken before it counts as lost, RFC 9002 section 6.1.2."""
+        return max(1.125 * max(self.smoothed, self.latest), GRANULARITY_S)

@@ -1,0 +1,41 @@
+"""Packets out: numbers that are never used twice, sealing, and when the key ratchets."""
+
+from bisik_protocol.crypto.protection import PacketSealer
+from bisik_protocol.randomness import RandomSource
+from bisik_protocol.transport.config import TransportConfig
+from bisik_protocol.transport.skipping import NumberSkipper
+from bisik_protocol.wire.packets import data_header
+
+
+class PacketWriter:
+    """Seals one end's packets to the far side's `connection_id`."""
+
+    __slots__ = ("_acknowledged", "_config", "_connection_id", "_phase_started", "_sealer", "numbers")
+
+    def __init__(
+        self, secret: bytes, connection_id: bytes, config: TransportConfig, random: RandomSource, now: float
+    ) -> None:
+        self._sealer = PacketSealer(secret)
+        self._connection_id = connection_id
+        self._config = config
+        self.numbers = NumberSkipper(random)
+        self._phase_started = now
+        self._acknowledged = False  # whether the far side has shown that it holds this phase's key
+
+    def seal(self, payload: bytes, now: float) -> tuple[int, bytes]:
+        """The packet number and the datagram."""
+        sealer = self._sealer
+        config = self._config
+        if self._acknowledged and (
+            sealer.sealed >= config.ratchet_packets or now >= self._phase_started + config.ratchet_s
+        ):
+            sealer.ratchet()
+            self._phase_started = now
+            self._acknowledged = False  # the far side computes one key ahead, not two
+        number = self.numbers.take()
+        header = data_header(self._connection_id, sealer.phase, number)
+        return number, header + sealer.seal(number, header, payload)
+
+    def on_acknowledged(self, number: int) -> None:
+        if number >= self._sealer.first_number:
+            self._acknowledged = True
