@@ -146,7 +146,8 @@ def test_public_keys_are_equal_by_modulus_and_kind() -> None:
     """Equality is about the modulus, and a signing key is never equal to an encryption key."""
     modulus = device_key().public.modulus
     assert VerifyKey.from_modulus_untrusted(modulus) == device_key().public
-    assert VerifyKey.from_modulus_untrusted(modulus) != EncryptionKey.from_modulus_untrusted(modulus)
+    as_encryption_key: object = EncryptionKey.from_modulus_untrusted(modulus)
+    assert as_encryption_key != VerifyKey.from_modulus_untrusted(modulus)
     assert len({VerifyKey.from_modulus_untrusted(modulus), device_key().public}) == 1
     assert device_key(0).public != device_key(1).public
 
