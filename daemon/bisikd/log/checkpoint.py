@@ -91,8 +91,16 @@ def _split(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
         signature = _SIGNATURE.fullmatch(line)
         if signature is None:
             raise ValueError("this checkpoint has a malformed signature line")
-        signatures.append((signature[1], b64decode(signature[2], validate=True)))
-    return Checkpoint(origin=match[1], size=int(match[2]), root=b64decode(match[3], validate=True)), signatures
+        signatures.append((signature[1], _decode(signature[2])))
+    return Checkpoint(origin=match[1], size=int(match[2]), root=_decode(match[3])), signatures
+
+
+def _decode(text: str) -> bytes:
+    """Base64 in its one spelling. Raises ValueError."""
+    data = b64decode(text, validate=True)
+    if b64encode(data).decode() != text:
+        raise ValueError("this checkpoint has base64 with stray bits")
+    return data
 
 
 def _key_id(name: str, key: VerifyKey) -> bytes:
