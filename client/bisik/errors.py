@@ -1,0 +1,59 @@
+"""What can go wrong for a user of bisik: one root, and a sentence for a person in each.
+
+Programs tell the branches apart by class, and a refusal further by its code; shells by `exit_code`, which is the
+contract of the command line. Nothing here knows how an error came about.
+"""
+
+from bisik_protocol.chat.messages import Code
+
+
+class BisikError(Exception):
+    """Root of everything this package raises on purpose. `str()` of it is a sentence that may be shown as it is."""
+
+    exit_code = 1
+
+
+class Refused(BisikError):  # noqa: N818 # part of the public surface: reads as what it says
+    """The server said no, and will say no again until something is changed. `code` says to what."""
+
+    def __init__(self, code: Code, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class HomeError(BisikError):
+    """The home directory, or something in it, cannot be used."""
+
+
+class NotKnown(BisikError):  # noqa: N818
+    """This home has no account on the server in question, so there is nobody to log in as."""
+
+
+class WrongUsage(BisikError):  # noqa: N818
+    """What was asked for can never work, whatever the server says."""
+
+    exit_code = 2
+
+
+class Unreachable(BisikError):  # noqa: N818
+    """Nobody answered, or the way there does not exist."""
+
+    exit_code = 3
+
+
+class IdentityMismatch(BisikError):  # noqa: N818
+    """Whoever answers is not the server that this home, or the invite, knows."""
+
+    exit_code = 4
+
+
+class NotStored(BisikError):  # noqa: N818
+    """The message is in the outbox on disk and not in the server's log yet. It will go out at the next occasion."""
+
+    exit_code = 5
+
+
+class Interrupted(BisikError):  # noqa: N818
+    """The person stopped it."""
+
+    exit_code = 130

@@ -1,0 +1,146 @@
+"""What a chat tells its user's program: frozen objects whose fields are also the fields of the JSON lines.
+
+Messages, joins and leaves are the log's entries, verified. The rest is about this client itself and is never written
+as JSON: the state of the link, of own messages, and sentences that a person should read.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Somebody said something: it is in the server's log, and its author's signature was verified."""
+
+    type: Literal["message"] = field(default="message", init=False)
+    room: str
+    author: str
+    text: str
+    """As it was signed. Before it goes to a terminal it must pass through `harmless`."""
+    seq: int
+    """The room's own count, without gaps."""
+    id: str
+    """The message's name everywhere: 32 hexadecimal digits of its statement's hash."""
+    time: str
+    """When the server took it: RFC 3339, UTC, milliseconds."""
+    kind: Literal["say", "act"] = "say"
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the JSON line; `kind` is there only where it says something."""
+        fields = {
+            "type": self.type,
+            "room": self.room,
+            "author": self.author,
+            "text": self.text,
+            "seq": self.seq,
+            "id": self.id,
+            "time": self.time,
+        }
+        return fields if self.kind == "say" else {**fields, "kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """Somebody came into the room."""
+
+    type: Literal["join"] = field(default="join", init=False)
+    room: str
+    author: str
+    seq: int
+    time: str
+
+    def as_json(self) -> dict[str, Any]:
+        return _presence_json(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Somebody left the room."""
+
+    type: Literal["leave"] = field(default="leave", init=False)
+    room: str
+    author: str
+    seq: int
+    time: str
+
+    def as_json(self) -> dict[str, Any]:
+        return _presence_json(self)
+
+
+def _presence_json(event: Join | Leave) -> dict[str, Any]:
+    return {
+        "type": event.type,
+        "room": event.room,
+        "author": event.author,
+        "time": event.time,
+        "seq": event.seq,
+    }
+
+
+ChatEvent = Message | Join | Leave
+
+
+class LinkState(Enum):
+    """How things stand between this client and its server."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    SILENT = "silent"  # connected, but what we send is not answered
+    WAITING = "waiting"  # not connected; the next try has a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkChanged:
+    """The link's state is another one now."""
+
+    type: Literal["link"] = field(default="link", init=False)
+    state: LinkState
+    text: str
+    """One sentence for a person."""
+    retry_in_s: float | None = None
+    """In state WAITING: seconds until the next try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something a person should read: a message that could not be verified, a device that is new, a log cut short."""
+
+    type: Literal["notice"] = field(default="notice", init=False)
+    text: str
+    room: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnMessage:
+    """One's own message changed state. Stored messages also come as a `Message`, to everybody alike."""
+
+    type: Literal["own"] = field(default="own", init=False)
+    state: Literal["queued", "stored", "failed"]
+    room: str
+    outbox_id: int
+    reason: str | None = None
+    """In state `failed`: the server's sentence."""
+
+
+Event = ChatEvent | LinkChanged | Notice | OwnMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Proof of posting: the message is in the server's log."""
+
+    room: str
+    seq: int
+    id: str
+    time: str
+
+
+def rfc3339(time_ms: int) -> str:
+    """Milliseconds since the epoch as `2026-11-22T09:00:00.123Z`; times past year 9999 become its last moment."""
+    seconds, ms = divmod(min(time_ms, _LAST_MS), 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
+
+
+_LAST_MS = 253_402_300_799_999
