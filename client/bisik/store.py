@@ -1,0 +1,235 @@
+"""The database of one profile: its connections, its tables, and what a reader has read.
+
+SQLite in WAL mode, because several processes share a home and any of them may be killed at any time. Two connections:
+one for what may be lost with the power (a cursor: a message is shown again), used in the event loop, and one that
+waits for the disk, for what may not (the outbox), used in worker threads. The outbox's rules are in `outbox`.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from bisik.errors import HomeError
+from bisik.files import make_private_directory
+
+BUSY_TIMEOUT_S: Final = 20.0  # how long to wait for another process that writes
+SCHEMA_VERSION: Final = 1
+
+_SCHEMA: Final = """
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    room TEXT NOT NULL,
+    seq INTEGER NOT NULL,           -- in this device's chain of statements in the room
+    hash BLOB NOT NULL,
+    statement BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'stored', 'failed')),
+    stored_seq INTEGER,             -- in the room
+    stored_time INTEGER,
+    reason TEXT
+) STRICT;
+CREATE UNIQUE INDEX outbox_queued ON outbox (room, seq) WHERE state = 'queued';
+CREATE INDEX outbox_hash ON outbox (hash);
+CREATE TABLE chains (               -- the newest statement that this device signed in a room
+    room TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE cursors (              -- the newest entry that a reader has been given
+    reader TEXT NOT NULL,
+    room TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (reader, room)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE heard (                -- the newest statement of an author's device that a reader has been given
+    reader TEXT NOT NULL,
+    room TEXT NOT NULL,
+    author BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (reader, room, author)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE rooms (                -- joined, to be joined again at the next start
+    room TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+CREATE TABLE devices (              -- whose key it is; never changed once known
+    key_hash BLOB PRIMARY KEY,
+    name TEXT NOT NULL,
+    modulus BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX devices_name ON devices (name);
+CREATE TABLE checkpoints (          -- signed by the server: the log may never become shorter than this
+    size INTEGER PRIMARY KEY,
+    note BLOB NOT NULL
+) STRICT;
+"""
+
+Link = tuple[int, bytes]  # sequence number and hash of a statement
+
+
+class Store:
+    """Open it, use it, close it. Every method raises HomeError where the database cannot be used."""
+
+    def __init__(self, path: Path | None) -> None:
+        """With None it lives in memory, for tests and simulations."""
+        self._path = path
+        self._durable_lock = threading.Lock()
+        with self._problems():
+            if path is not None:
+                make_private_directory(path.parent)
+            self._connection = self._connect("NORMAL")
+            self._durable = self._connect("FULL") if path is not None else self._connection
+            self._create()
+
+    def close(self) -> None:
+        with self._problems():
+            self._connection.close()
+            self._durable.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The event loop's connection."""
+        with self._problems():
+            yield self._connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that survives the death of this process, and may be lost with the power."""
+        with self._problems(), _transaction(self._connection):
+            yield self._connection
+
+    @contextmanager
+    def writing_to_disk(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that has reached the disk when it ends. It may take as long as disks take; any thread may."""
+        with self._durable_lock, self._problems(), _transaction(self._durable):
+            yield self._durable
+
+    # What a reader has read -------------------------------------------------------------------------------------
+
+    def cursor(self, reader: str, room: str) -> int | None:
+        with self.reading() as connection:
+            row = connection.execute(
+                "SELECT seq FROM cursors WHERE reader = ? AND room = ?", (reader, room)
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def heard(self, reader: str, room: str) -> dict[bytes, Link]:
+        """For each author's device, the newest statement that this reader was given in the room."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                "SELECT author, seq, hash FROM heard WHERE reader = ? AND room = ?", (reader, room)
+            ).fetchall()
+        return {author: (seq, digest) for author, seq, digest in rows}
+
+    def advance(self, reader: str, cursors: dict[str, int], heard: dict[tuple[str, bytes], Link]) -> None:
+        """Remember that the reader was given everything up to these entries, in one transaction."""
+        with self.writing() as connection:
+            connection.executemany(
+                "INSERT INTO cursors VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq",
+                [(reader, room, seq) for room, seq in cursors.items()],
+            )
+            connection.executemany(
+                "INSERT INTO heard VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
+                [(reader, room, author, seq, digest) for (room, author), (seq, digest) in heard.items()],
+            )
+
+    # Rooms, devices, checkpoints --------------------------------------------------------------------------------
+
+    def rooms(self) -> list[str]:
+        with self.reading() as connection:
+            return [room for (room,) in connection.execute("SELECT room FROM rooms ORDER BY room")]
+
+    def remember_room(self, room: str) -> None:
+        with self.writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO rooms VALUES (?)", (room,))
+
+    def forget_room(self, room: str) -> None:
+        with self.writing() as connection:
+            connection.execute("DELETE FROM rooms WHERE room = ?", (room,))
+
+    def device(self, key_hash: bytes) -> tuple[str, bytes] | None:
+        """The name and modulus that this home has pinned to a key."""
+        with self.reading() as connection:
+            row = connection.execute("SELECT name, modulus FROM devices WHERE key_hash = ?", (key_hash,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def pin_device(self, key_hash: bytes, name: str, modulus: bytes) -> int:
+        """Remember whose key it is, for good. Returns how many other devices of that name were known."""
+        with self.writing() as connection:
+            (others,) = connection.execute(
+                "SELECT count(*) FROM devices WHERE name = ? AND key_hash != ?", (name, key_hash)
+            ).fetchone()
+            connection.execute("INSERT OR IGNORE INTO devices VALUES (?, ?, ?)", (key_hash, name, modulus))
+        return int(others)
+
+    def checkpoint(self) -> tuple[int, bytes] | None:
+        """Size and note of the longest log that the server has signed for."""
+        with self.reading() as connection:
+            row = connection.execute("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def remember_checkpoint(self, size: int, note: bytes) -> None:
+        with self.writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO checkpoints VALUES (?, ?)", (size, note))
+            connection.execute("DELETE FROM checkpoints WHERE size < ?", (size,))
+
+    # Inside -----------------------------------------------------------------------------------------------------
+
+    def _connect(self, synchronous: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path or ":memory:", timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        _use_wal(connection)
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        return connection
+
+    def _create(self) -> None:
+        with _transaction(self._durable) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA_VERSION:
+                raise HomeError(f"{self._path} was written by a newer bisik. Use that one, or another home.")
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def _problems(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise HomeError(f"Cannot use {self._path or 'the store'}: {error}.") from error
+        except OSError as error:
+            raise HomeError(f"Cannot use {self._path}: {error.strerror}.") from error
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for a lock when it changes the mode, so of two processes that start at once one must."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """BEGIN IMMEDIATE: a transaction that reads first and writes later would fail where another process wrote."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # some failures have ended it by themselves
+            connection.execute("ROLLBACK")
+        raise
