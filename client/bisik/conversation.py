@@ -1,0 +1,328 @@
+"""A chat without its input and output: messages of lanes and time in, messages of lanes and events out.
+
+It logs in with the device's key, joins the rooms that are wanted, and posts what the outbox holds. It outlives
+connections: whoever drives it says when one stands and when it is gone, and what was wanted is asked for again. The
+same code runs under Trio and under virtual time.
+
+It orchestrates. Numbers and replies are in `requests`, lanes in `lanes`, the way from a room to the reader in
+`incoming`, the rules of sending in `outbox` and `posting`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from bisik.authors import Authors
+from bisik.checkpoints import Checkpoints
+from bisik.errors import BisikError, Refused
+from bisik.events import Event, Notice, OwnMessage
+from bisik.incoming import Followed, Incoming, decode_entry_of_untrusted
+from bisik.lanes import Lanes
+from bisik.outbox import Outbox
+from bisik.posting import Posting
+from bisik.reader import Reader
+from bisik.requests import MakeRequest, OnReply, Requests
+from bisik.rooms import RoomFeed
+from bisik.store import Store
+from bisik.waiters import Waiters
+from bisik_protocol.chat import messages
+from bisik_protocol.chat.messages import CONTROL_LANE, MAX_PAGE_ENTRIES, Code, MessageEntry, Presence, Reply
+from bisik_protocol.chat.statements import LOGIN_CONTEXT, decode_statement_untrusted, statement_hash
+from bisik_protocol.crypto.identity import SigningKey
+from bisik_protocol.errors import RemoteProtocolError
+
+OnRoom = Callable[[Refused | None], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Room:
+    followed: Followed
+    posting: Posting
+    joining: list[OnRoom] = field(default_factory=list)
+
+    @property
+    def feed(self) -> RoomFeed:
+        return self.followed.feed
+
+
+class Conversation:
+    """One member's side of the chat, through any number of connections."""
+
+    def __init__(self, *, name: str, device: SigningKey, store: Store, reader: str) -> None:
+        """`reader` names the place in each room that is gone on from: one home may have several readers."""
+        self.name = name
+        self.outbox = Outbox(store, device)
+        self.reader = Reader(store, reader)
+        self.authors = Authors(store)
+        self.waiters = Waiters(self.outbox)
+        self.checkpoints = Checkpoints(store)
+        self.admitted = False
+        self.failure: BisikError | None = None
+        """The server will not have us; connecting again is of no use."""
+        self.come_back_later: str | None = None
+        """The server asks for patience, in its own words. The connection is to be given up for a while."""
+        self._device = device
+        self._own_key = device.public.key_hash
+        store.pin_device(self._own_key, name, device.public.modulus)
+        self._requests = Requests()
+        self._incoming = Incoming(self.reader, self.authors, self._requests)
+        self._lanes = Lanes()
+        self._rooms: dict[str, _Room] = {}
+        self._leaving: list[OnRoom] = []
+        self._posts: list[tuple[int, bytes]] = []
+
+    # Told by whoever drives it ----------------------------------------------------------------------------------
+
+    def on_connected(self, channel_binding: bytes) -> None:
+        """A connection stands. Everything that is wanted goes out in one flight."""
+        self.come_back_later = None
+        self._requests.open()
+        login = partial(
+            messages.Login,
+            name=self.name,
+            device=self._device.public.modulus,
+            signature=self._device.sign(LOGIN_CONTEXT, channel_binding),
+        )
+        self._requests.ask(login, self._on_login_untrusted, again=False)
+        for name in self.outbox.rooms():
+            if name not in self._rooms:
+                self._follow(name, Presence.WRITER)
+        for room in self._rooms.values():
+            self._ask_to_join(room)
+        self._requests.release()
+
+    def on_disconnected(self) -> None:
+        """The connection is gone. Nothing is lost: what was under way is asked for again on the next one."""
+        self.admitted = False
+        self._requests.close()
+        self._posts.clear()
+        self._lanes = Lanes()
+        for room in self._rooms.values():
+            room.feed.on_disconnected()
+            room.posting.on_disconnected()
+        leaving, self._leaving = self._leaving, []
+        for on_reply in leaving:
+            on_reply(None)
+
+    def receive_message_untrusted(self, lane: int, data: bytes, now: float) -> None:
+        """A message came. Raises RemoteProtocolError: then the connection must be closed."""
+        if lane == CONTROL_LANE:
+            self._on_control_untrusted(data, now)
+        else:
+            name = self._lanes.route_untrusted(lane, data)
+            if name is not None:
+                self._on_entry_untrusted(self._rooms[name], data)
+
+    def messages_to_send(self) -> list[tuple[int, bytes]]:
+        """(lane, message) pairs for the connection that stands."""
+        posts, self._posts = self._posts, []
+        return [(CONTROL_LANE, request) for request in self._requests.take()] + posts
+
+    def next_timeout(self) -> float | None:
+        times = [room.posting.retry_at for room in self._rooms.values()]
+        return min((time for time in times if time is not None), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        for room in self._rooms.values():
+            room.posting.handle_timeout(now)
+            self._rejoin_if_needed(room)
+
+    # Asked by the program ---------------------------------------------------------------------------------------
+
+    @property
+    def rooms(self) -> list[str]:
+        """The rooms that are followed."""
+        return [name for name, room in self._rooms.items() if room.feed.presence is not Presence.WRITER]
+
+    def next_event(self) -> Event | None:
+        """The next event for the reader, or None. Asking means that the one before was dealt with."""
+        return self._incoming.next_event()
+
+    def ask(self, make: MakeRequest, on_reply: OnReply) -> None:
+        """Ask a question, on this connection or the next."""
+        self._requests.ask(make, on_reply)
+
+    def join(
+        self,
+        name: str,
+        presence: Presence = Presence.MEMBER,
+        *,
+        on_reply: OnRoom | None = None,
+        context: int = 0,
+        history: int = MAX_PAGE_ENTRIES,
+    ) -> None:
+        """Follow a room from where the reader was, or from its last `history` entries if the reader never was there.
+
+        `context` is how many entries, already read, to give once more. The room's name is canonical.
+        """
+        room = self._rooms.get(name)
+        if room is None or room.feed.presence is not presence:
+            if room is not None:
+                self._leave_lane(room)
+            room = self._follow(name, presence, context=context, history=history)
+        if on_reply is not None:
+            room.joining.append(on_reply)
+        self._ask_to_join(room)
+
+    def leave(self, name: str, *, on_reply: OnRoom | None = None) -> None:
+        """Follow the room no more. What waits to be posted there still goes out."""
+        room = self._rooms.pop(name, None)
+        if room is not None:
+            self._leave_lane(room, on_reply)
+        elif on_reply is not None:
+            on_reply(None)
+        if name in self.outbox.rooms():
+            self.post(name)
+
+    def post(self, name: str) -> None:
+        """Something was put into the outbox for this room: send it as soon as that can be."""
+        room = self._rooms.get(name)
+        if room is None:
+            self._ask_to_join(self._follow(name, Presence.WRITER))
+        else:
+            self._flush(room)
+
+    # The control lane -------------------------------------------------------------------------------------------
+
+    def _on_control_untrusted(self, data: bytes, now: float) -> None:
+        message = messages.decode_from_daemon_untrusted(data)
+        if isinstance(message, messages.PostRefused):
+            room = self._rooms.get(message.room)
+            if room is not None:
+                self._on_post_refused(room, message, now)
+        elif isinstance(message, messages.CheckpointSeen):
+            self.checkpoints.remember(message.note)
+        else:
+            self._requests.answer_untrusted(message)
+
+    def _on_login_untrusted(self, reply: Reply) -> None:
+        if isinstance(reply, messages.Admitted):
+            self.admitted = True
+            if reply.checkpoint is not None:
+                self.checkpoints.remember(reply.checkpoint)
+            return
+        refused = refusal_untrusted(reply)
+        if refused.code in (Code.TRY_LATER, Code.STORAGE):
+            self.come_back_later = str(refused)
+        elif refused.code is Code.INCORRECT_PASSWORD:  # all that a stranger is told
+            hint = f"bisik login INVITE --name {self.name}"
+            sentence = f"The server does not know this device. Come in with an invite and the login ID: {hint}"
+            self.failure = Refused(refused.code, sentence)
+        else:
+            self.failure = refused
+
+    # Rooms ------------------------------------------------------------------------------------------------------
+
+    def _follow(self, name: str, presence: Presence, *, context: int = 0, history: int = MAX_PAGE_ENTRIES) -> _Room:
+        followed = self._incoming.follow(name, presence, context=context, history=history)
+        room = self._rooms[name] = _Room(followed, Posting(name, self.outbox))
+        return room
+
+    def _ask_to_join(self, room: _Room) -> None:
+        self._requests.ask(room.feed.join_request, partial(self._on_joined_untrusted, room), again=False)
+
+    def _rejoin_if_needed(self, room: _Room) -> None:
+        if room.posting.rejoin:
+            room.posting.rejoin = False
+            self._ask_to_join(room)
+
+    def _leave_lane(self, room: _Room, on_reply: OnRoom | None = None) -> None:
+        self._incoming.unfollow(room.followed)
+        if room.feed.lane is not None:
+            self._lanes.retire(room.feed.lane)
+        if not self._requests.is_open:
+            if on_reply is not None:
+                on_reply(None)
+            return
+        if on_reply is not None:
+            self._leaving.append(on_reply)
+        self._requests.ask(
+            partial(messages.LeaveRoom, room=room.feed.room), partial(self._on_left_untrusted, on_reply), again=False
+        )
+
+    def _on_left_untrusted(self, on_reply: OnRoom | None, reply: Reply) -> None:
+        refused = None if isinstance(reply, messages.Done) else refusal_untrusted(reply)
+        if on_reply is not None:
+            self._leaving.remove(on_reply)
+            on_reply(None if refused is None or refused.code is Code.NOT_JOINED else refused)
+
+    def _on_joined_untrusted(self, room: _Room, reply: Reply) -> None:
+        name = room.feed.room
+        wanted = self._rooms.get(name) is room
+        if not isinstance(reply, messages.Joined):
+            refused = refusal_untrusted(reply)
+            if wanted:
+                self._on_join_refused(room, refused)
+            return
+        if not wanted:
+            self._lanes.retire(reply.lane)
+            return
+        early = self._lanes.open(reply.lane, name)
+        if not room.feed.on_joined(reply):
+            self._incoming.on_log_shorter(room.followed)
+        room.posting.on_joined(reply)
+        joining, room.joining = room.joining, []
+        for on_reply in joining:
+            on_reply(None)
+        self.waiters.tell_room(name)
+        self._flush(room)
+        for data in early:
+            self._on_entry_untrusted(room, data)
+
+    def _on_join_refused(self, room: _Room, refused: Refused) -> None:
+        name = room.feed.room
+        if refused.code is Code.NOT_ADMITTED:
+            return  # the login was refused first, and that says why
+        if refused.code is Code.ROOM_INVALID and room.feed.presence is Presence.WRITER:
+            self.join(name)  # it does not exist yet, and begins when a member joins
+            return
+        del self._rooms[name]
+        for on_reply in room.joining:
+            on_reply(refused)
+        if not room.joining:
+            self.reader.put_side(Notice(room=name, text=f"Cannot join {name}: {refused}"))
+        self.waiters.give_up_room(name, refused)
+
+    # Entries and posts ------------------------------------------------------------------------------------------
+
+    def _on_entry_untrusted(self, room: _Room, data: bytes) -> None:
+        entry = decode_entry_of_untrusted(data, room.feed.room)
+        own = False
+        if isinstance(entry, MessageEntry):
+            own = decode_statement_untrusted(entry.statement).author == self._own_key
+            if own:
+                self._on_own_entry(room, entry)
+        self._incoming.on_entry(room.followed, entry, own=own)
+
+    def _on_own_entry(self, room: _Room, entry: MessageEntry) -> None:
+        digest = statement_hash(entry.statement)
+        room.posting.on_entry(digest)
+        settled = self.outbox.settle(digest, seq=entry.seq, time_ms=entry.time)
+        if settled is not None:
+            self.waiters.tell(settled.id)
+            if settled.now:
+                self.reader.put_side(OwnMessage(state="stored", room=entry.room, outbox_id=settled.id))
+        self._flush(room)
+
+    def _on_post_refused(self, room: _Room, refused: messages.PostRefused, now: float) -> None:
+        gave_up = room.posting.on_refused(refused, now)
+        if gave_up is not None:
+            event = OwnMessage(state="failed", room=refused.room, outbox_id=gave_up, reason=refused.text)
+            self.reader.put_side(event)
+            self.waiters.tell(gave_up)
+        self._rejoin_if_needed(room)
+        self._flush(room)
+
+    def _flush(self, room: _Room) -> None:
+        if room.feed.lane is None:
+            return
+        self._posts += [(room.feed.lane, post) for post in room.posting.posts()]
+        if room.posting.idle:
+            self.waiters.tell_room(room.feed.room)
+
+
+def refusal_untrusted(reply: Reply) -> Refused:
+    """The reply as the error that it is. Raises RemoteProtocolError("reply") for any other reply."""
+    if not isinstance(reply, messages.Refused):
+        raise RemoteProtocolError("reply")
+    return Refused(reply.code, reply.text)

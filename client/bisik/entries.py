@@ -1,0 +1,40 @@
+"""From the log's entries to what a reader is shown, with everything checked that this client can check.
+
+It decides what is believed. Keys come from `authors`; where entries come from, and in which order, is not its matter.
+"""
+
+from bisik.authors import Authors, objection
+from bisik.events import ChatEvent, Join, Leave, Message, Notice, rfc3339
+from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry, MessageEntry
+from bisik_protocol.chat.statements import decode_statement_untrusted, message_id
+
+
+def missing_key_untrusted(entry: Entry, authors: Authors) -> bytes | None:
+    """Hash of the key that must be known before `to_event`. Raises RemoteProtocolError("statement")."""
+    if not isinstance(entry, MessageEntry):
+        return None
+    author = decode_statement_untrusted(entry.statement).author
+    return author if authors.get(author) is None else None
+
+
+def to_event_untrusted(entry: Entry, authors: Authors) -> ChatEvent | Notice:
+    """What the entry says, or a sentence on why it is not shown. Raises RemoteProtocolError("statement")."""
+    time = rfc3339(entry.time)
+    if isinstance(entry, JoinEntry):
+        return Join(room=entry.room, author=entry.author, seq=entry.seq, time=time)
+    if isinstance(entry, LeaveEntry):
+        return Leave(room=entry.room, author=entry.author, seq=entry.seq, time=time)
+    statement = decode_statement_untrusted(entry.statement)
+    author = authors.get(statement.author)
+    problem = "is signed by an unknown key" if author is None else objection(entry, statement, author)
+    if problem is not None:
+        return Notice(room=entry.room, text=f"Message {entry.seq} of {entry.room} {problem}. It is not shown.")
+    return Message(
+        room=entry.room,
+        author=entry.author,
+        text=statement.text,
+        seq=entry.seq,
+        id=message_id(entry.statement),
+        time=time,
+        kind=statement.kind.value,
+    )

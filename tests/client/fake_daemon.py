@@ -1,0 +1,258 @@
+"""A daemon in a few lines, for tests of the client without a network: what it says is what the contract says.
+
+It verifies nothing and stores in memory. `Wire` joins a conversation to one of its sessions as a connection would:
+each lane keeps its order, and lanes overtake one another as the seed wills.
+"""
+
+from collections import deque
+from random import Random
+
+from bisik.conversation import Conversation
+from bisik.events import Event
+from bisik_protocol.chat import messages
+from bisik_protocol.chat.messages import CONTROL_LANE, ZERO_DIGEST, Code, Entry, MessageEntry, Presence
+from bisik_protocol.chat.names import LOBBY
+from bisik_protocol.chat.statements import decode_statement_untrusted, statement_hash
+from bisik_protocol.crypto.identity import SigningKey, VerifyKey
+
+START_MS = 1_763_802_000_000  # 2025-11-22T09:00:00Z
+
+
+class FakeDaemon:
+    """Everything that a daemon keeps, and may lose."""
+
+    def __init__(self) -> None:
+        self.devices: dict[bytes, tuple[str, bytes]] = {}
+        self.rooms: dict[str, list[Entry]] = {LOBBY: []}
+        self.sessions: list[FakeSession] = []
+        self.full = False
+        self.page_bytes = 48 * 1024
+        self.refuse_texts: set[str] = set()
+
+    def admit(self, name: str, device: SigningKey) -> None:
+        self.devices[device.public.key_hash] = (name, device.public.modulus)
+
+    def append(self, entry: Entry) -> Entry:
+        self.rooms[entry.room].append(entry)
+        return entry
+
+    def texts(self, room: str = LOBBY) -> list[str]:
+        """What was said in a room, in order."""
+        return [
+            decode_statement_untrusted(entry.statement).text
+            for entry in self.rooms[room]
+            if isinstance(entry, MessageEntry)
+        ]
+
+    def chain(self, room: str, key_hash: bytes) -> list[MessageEntry]:
+        """What a device said in a room."""
+        return [
+            entry
+            for entry in self.rooms[room]
+            if isinstance(entry, MessageEntry) and decode_statement_untrusted(entry.statement).author == key_hash
+        ]
+
+    def forget_after(self, room: str, seq: int) -> None:
+        """The log is restored from an older copy."""
+        self.rooms[room] = [entry for entry in self.rooms[room] if entry.seq <= seq]
+
+
+class FakeSession:
+    """What a daemon does for one connection."""
+
+    def __init__(self, daemon: FakeDaemon) -> None:
+        self.daemon = daemon
+        self.out: list[tuple[int, bytes]] = []
+        self.requests: list[messages.Request] = []
+        self._key_hash: bytes | None = None
+        self._lanes: dict[int, tuple[str, Presence]] = {}
+        self._next_lane = 1
+        daemon.sessions.append(self)
+
+    def receive(self, lane: int, data: bytes) -> None:
+        if lane != CONTROL_LANE:
+            if lane in self._lanes:
+                self._post(lane, messages.decode_post_untrusted(data))
+            return
+        request = messages.decode_request_untrusted(data)
+        self.requests.append(request)
+        if isinstance(request, messages.Login):
+            self._login(request)
+        elif self._key_hash is None:
+            self._refuse(request.number, Code.NOT_ADMITTED, "Log in first.")
+        else:
+            self._answer(request)
+
+    def _say(self, message: messages.FromDaemon) -> None:
+        self.out.append((CONTROL_LANE, messages.encode(message)))
+
+    def _refuse(self, number: int, code: Code, text: str) -> None:
+        self._say(messages.Refused(number, code, text))
+
+    def _login(self, request: messages.Login) -> None:
+        device = VerifyKey.from_modulus_untrusted(request.device)
+        name, _ = self.daemon.devices.get(device.key_hash, ("", b""))
+        if name != request.name:
+            self._refuse(request.number, Code.INCORRECT_PASSWORD, "Incorrect password. Try again.")
+            return
+        self._key_hash = device.key_hash
+        self._say(messages.Admitted(request.number, name, None, b"bisik\n7\n" + b"A" * 43 + b"=\n"))
+
+    def _answer(self, request: messages.Request) -> None:
+        daemon, number = self.daemon, request.number
+        if isinstance(request, messages.JoinRoom):
+            self._join(request)
+        elif isinstance(request, messages.LeaveRoom):
+            lanes = [lane for lane, (room, _) in self._lanes.items() if room == request.room]
+            for lane in lanes:
+                del self._lanes[lane]
+            self._say(messages.Done(number))
+        elif isinstance(request, messages.ListRooms):
+            self._say(messages.Rooms(number, [messages.RoomInfo(r, 0, len(e)) for r, e in daemon.rooms.items()]))
+        elif isinstance(request, messages.GetHistory):
+            before = request.before if request.before is not None else 1 << 52
+            entries = [e for e in daemon.rooms[request.room] if e.seq < before][-request.count :]
+            page = [messages.encode(entry) for entry in entries]
+            while sum(map(len, page)) > daemon.page_bytes and len(page) > 1:
+                del page[0]
+            self._say(messages.History(number, request.room, page))
+        elif isinstance(request, messages.GetDevice):
+            if request.key_hash in daemon.devices:
+                self._say(messages.Device(number, *daemon.devices[request.key_hash]))
+            else:
+                self._refuse(number, Code.UNKNOWN, "Nobody's.")
+
+    def _join(self, request: messages.JoinRoom) -> None:
+        room = request.room
+        if room not in self.daemon.rooms and request.presence is not Presence.MEMBER:
+            self._refuse(request.number, Code.ROOM_INVALID, f"There is no room {room} yet.")
+            return
+        if len(room) > 60:
+            self._refuse(request.number, Code.ROOM_LIMIT, "No more rooms.")
+            return
+        entries = self.daemon.rooms.setdefault(room, [])
+        known = [lane for lane, (name, _) in self._lanes.items() if name == room]
+        lane = known[0] if known else self._next_lane
+        assert self._key_hash is not None
+        chain = self.daemon.chain(room, self._key_hash)
+        tip = (
+            (decode_statement_untrusted(chain[-1].statement).seq, statement_hash(chain[-1].statement))
+            if chain
+            else (0, ZERO_DIGEST)
+        )
+        head = entries[-1].seq if entries else 0
+        self._say(messages.Joined(request.number, room, lane, head, *tip))
+        if known:
+            return
+        self._next_lane += 1
+        self._lanes[lane] = (room, request.presence)
+        if request.presence is not Presence.WRITER:
+            after = head - request.history if request.after is None else request.after
+            for entry in entries:
+                if entry.seq > after:
+                    self.out.append((lane, messages.encode(entry)))
+
+    def _post(self, lane: int, post: messages.Post) -> None:
+        room, presence = self._lanes[lane]
+        statement = decode_statement_untrusted(post.statement)
+        digest = statement_hash(post.statement)
+        chain = self.daemon.chain(room, statement.author)
+        stored = {decode_statement_untrusted(entry.statement).seq: entry for entry in chain}
+        if statement.seq in stored:
+            entry = stored[statement.seq]
+            if statement_hash(entry.statement) == digest:
+                self.out.append((lane, messages.encode(entry)))
+            else:
+                self._refuse_post(room, statement.seq, Code.CHAIN)
+            return
+        previous = statement_hash(chain[-1].statement) if chain else ZERO_DIGEST
+        if statement.seq != len(stored) + 1 or statement.previous != previous:
+            self._refuse_post(room, statement.seq, Code.CHAIN)
+        elif statement.text in self.daemon.refuse_texts:
+            self._refuse_post(room, statement.seq, Code.STATEMENT_INVALID)
+        elif self.daemon.full:
+            self._refuse_post(room, statement.seq, Code.STORAGE)
+        else:
+            self._store(room, statement.author, post, writer=lane if presence is Presence.WRITER else None)
+
+    def _store(self, room: str, author: bytes, post: messages.Post, *, writer: int | None) -> None:
+        entries = self.daemon.rooms[room]
+        seq = entries[-1].seq + 1 if entries else 1
+        name, _ = self.daemon.devices[author]
+        entry = MessageEntry(room, seq, START_MS + seq, name, post.statement, post.signature)
+        entries.append(entry)
+        if writer is not None:
+            self.out.append((writer, messages.encode(entry)))
+        for session in self.daemon.sessions:
+            session.show(entry)
+
+    def show(self, entry: Entry) -> None:
+        """Fan out a new entry to this session, if it follows the room."""
+        for lane, (room, presence) in self._lanes.items():
+            if room == entry.room and presence is not Presence.WRITER:
+                self.out.append((lane, messages.encode(entry)))
+
+    def _refuse_post(self, room: str, seq: int, code: Code) -> None:
+        self._say(messages.PostRefused(room, seq, code, f"Refused: {code.value}."))
+
+
+class Wire:
+    """One connection between a conversation and a daemon."""
+
+    def __init__(self, conversation: Conversation, daemon: FakeDaemon, *, seed: int = 0) -> None:
+        self.conversation = conversation
+        self.session = FakeSession(daemon)
+        self._random = Random(seed)
+        self._up: dict[int, deque[bytes]] = {}
+        self._down: dict[int, deque[bytes]] = {}
+        self.cut = False
+        conversation.on_connected(b"channel binding")
+
+    def step(self) -> bool:
+        """Deliver one message, of any lane in any direction. False when there is none."""
+        for lane, data in self.conversation.messages_to_send():
+            self._up.setdefault(lane, deque()).append(data)
+        for lane, data in self.session.out:
+            self._down.setdefault(lane, deque()).append(data)
+        self.session.out.clear()
+        lanes = [(way, lane) for way in (self._up, self._down) for lane, queue in way.items() if queue]
+        if not lanes or self.cut:
+            return False
+        way, lane = self._random.choice(lanes)
+        data = way[lane].popleft()
+        if way is self._up:
+            self.session.receive(lane, data)
+        else:
+            self.conversation.receive_message_untrusted(lane, data, now=0.0)
+        return True
+
+    def settle(self) -> None:
+        """Deliver everything."""
+        for _ in range(100_000):
+            if not self.step():
+                return
+        raise AssertionError("they never stop talking")
+
+    def disconnect(self) -> None:
+        """What is under way is lost."""
+        self.cut = True
+        self.session.daemon.sessions.remove(self.session)
+        self.conversation.on_disconnected()
+
+
+def settle(*wires: Wire) -> None:
+    """Deliver everything on several wires, turn by turn."""
+    for _ in range(100_000):
+        if sum(wire.step() for wire in wires) == 0:
+            return
+    raise AssertionError("they never stop talking")
+
+
+def drain(conversation: Conversation, wire: Wire | None = None) -> list[Event]:
+    """All events, as a reader that never stops reading gets them."""
+    events: list[Event] = []
+    while True:
+        while (event := conversation.next_event()) is not None:
+            events.append(event)
+        if wire is None or not wire.step():
+            return events
