@@ -100,6 +100,7 @@ class UserStore:
     def open(cls, directory: Path, files: FileSystem = REAL_FILES) -> Self:
         """Read every account in `directory`, which exists. What cannot be read is in `.damaged`. Raises OSError."""
         store = cls(directory, files)
+        skeleton("")  # loads the table of look-alikes here, where blocking is expected
         for file_name in sorted(files.names(directory)):
             path = directory / file_name
             if is_leftover(file_name):

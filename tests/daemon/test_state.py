@@ -170,7 +170,6 @@ def test_a_kill_at_any_call_of_the_first_start_is_completed_by_the_next(tmp_path
             assert sorted(file.name for file in (path / "identity").iterdir()) == sorted(PRIVATE)
         if finished:
             assert content_of(path / "identity") == before
-        shutil.rmtree(path)
 
 
 def test_a_refusing_disk_at_any_call_of_the_first_start_is_one_sentence(tmp_path: Path) -> None:
@@ -180,7 +179,6 @@ def test_a_refusing_disk_at_any_call_of_the_first_start_is_one_sentence(tmp_path
         with pytest.raises(StateError, match=r"\(Input/output error\).* kept as it is.*; .*\.$|Everything was kept"):
             opened(path, FailingFiles(at))
         made(path)
-        shutil.rmtree(path)
 
 
 def test_a_kill_at_any_call_of_a_rotation_leaves_the_old_or_the_new_password(tmp_path: Path) -> None:
