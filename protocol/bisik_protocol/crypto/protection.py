@@ -98,11 +98,13 @@ def _opening_key(secret: bytes) -> _OpeningKey:
 class PacketOpener:
     """Opens one direction's packets, in whatever order they come. `failures` counts forgeries and damage."""
 
-    __slots__ = ("_decrypt", "_highest", "_iv", "_next", "_next_secret", "_phase", "_previous", "failures")
+    __slots__ = ("_decrypt", "_iv", "_moved_at", "_next", "_next_secret", "_phase", "_previous", "failures")
 
     def __init__(self, secret: bytes) -> None:
         self._phase = 0
-        self._highest = -1  # opened under the current key
+        # The number whose packet made the current key current. The sender's numbers rise through its phases: what has
+        # the other phase bit is of the next phase if its number is higher, and of the previous one if it is lower.
+        self._moved_at = -1
         self._decrypt, self._iv = _opening_key(secret)
         self._previous: _OpeningKey | None = None
         self._next_secret = _next_secret(secret)
@@ -117,16 +119,13 @@ class PacketOpener:
         """
         if phase == self._phase:
             try:
-                plaintext = self._decrypt((self._iv ^ number).to_bytes(12), ciphertext, header)
+                return self._decrypt((self._iv ^ number).to_bytes(12), ciphertext, header)
             except (InvalidTag, OverflowError):  # OverflowError: a number that fits no nonce
                 self._fail()
-            if number > self._highest:  # noqa: PLR1730 # a call of max() costs more than this whole comparison
-                self._highest = number
-            return plaintext
         return self._open_other_phase_untrusted(number, header, ciphertext)
 
     def _open_other_phase_untrusted(self, number: int, header: bytes, ciphertext: bytes) -> bytes:
-        newer = number > self._highest
+        newer = number > self._moved_at
         key = self._next if newer else self._previous
         if key is None:
             self._fail()
@@ -144,7 +143,7 @@ class PacketOpener:
         self._next_secret = _next_secret(self._next_secret)
         self._next = _opening_key(self._next_secret)
         self._phase ^= 1
-        self._highest = number
+        self._moved_at = number
 
     def _fail(self) -> NoReturn:
         self.failures += 1

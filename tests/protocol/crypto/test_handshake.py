@@ -125,6 +125,8 @@ def test_session_is_handed_out_once() -> None:
     assert exchange.finish() is not None
     for part in exchange.skex:
         assert_refused("late", exchange.client, part)
+    with pytest.raises(RemoteProtocolError, match=r"^late$"):
+        exchange.client.receive_retry_untrusted(exchange.retry)
 
 
 def test_kex_repeats_itself() -> None:

@@ -214,6 +214,15 @@ def test_flood_of_forged_parts_is_bounded_and_over_when_it_stops() -> None:
     assert client.receive_skex_untrusted(exchange.skex[1]) == exchange.server_secrets
 
 
+def test_one_forged_part_repeated_takes_one_place() -> None:
+    """Copies of a forgery do not push the genuine part out."""
+    exchange = Exchange()
+    exchange.client.receive_skex_untrusted(exchange.skex[0])
+    for _ in range(3 * MAX_CANDIDATES):
+        assert exchange.client.receive_skex_untrusted(exchange.skex[0][:18] + bytes(760)) is None
+    assert exchange.client.receive_skex_untrusted(exchange.skex[1]) == exchange.server_secrets
+
+
 def test_parts_of_two_answers_to_one_kex_do_not_mix() -> None:
     """Each half is genuine, the whole is not; with its own other half each would do."""
     exchange = Exchange()
