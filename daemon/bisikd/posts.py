@@ -1,0 +1,153 @@
+"""What a session says in a room: checked against its author's key and chain, stored, and answered with the entry.
+
+The same statement twice is stored once, whatever crashed in between: a number that is in the log is answered with
+the entry that has it, a number that is on its way gets its entry when that is stored.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from bisik_protocol.chat.messages import (
+    CONTROL_LANE,
+    Code,
+    MessageEntry,
+    Post,
+    PostRefused,
+    decode_entry_untrusted,
+    decode_post_untrusted,
+    encode,
+)
+from bisik_protocol.chat.statements import (
+    STATEMENT_CONTEXT,
+    Statement,
+    decode_statement_untrusted,
+    statement_hash,
+)
+from bisik_protocol.errors import RemoteProtocolError
+from bisikd.chains import Place
+from bisikd.log.facts import entry_record
+from bisikd.log.format import Record
+
+if TYPE_CHECKING:
+    from bisik_protocol.crypto.identity import VerifyKey
+    from bisikd.blocking import Workers
+    from bisikd.log.store import Log
+    from bisikd.rooms import Hub, Membership
+
+POST_OVERHEAD_BYTES: Final = 512  # what an entry adds to the statement and its signature, about
+
+
+class PostDesk:
+    """Takes posts of all sessions. Why one was not taken is announced to its session on the control lane."""
+
+    def __init__(self, *, hub: "Hub", log: "Log", reading: "Workers") -> None:
+        self._hub = hub
+        self._log = log
+        self._reading = reading
+
+    async def take_untrusted(self, member: "Membership", device: "VerifyKey", data: bytes) -> None:
+        """Check a post and send it on its way. Raises RemoteProtocolError when it is not a Post at all."""
+        post = decode_post_untrusted(data)
+        try:
+            statement = decode_statement_untrusted(post.statement)
+        except RemoteProtocolError:
+            self._refuse_post(member, 0, Code.STATEMENT_INVALID, "The message could not be read.")
+            return
+        if statement.author != member.device or statement.room != member.room.name:
+            self._refuse_post(
+                member, statement.seq, Code.STATEMENT_INVALID, "The message is signed for another room or device."
+            )
+            return
+        if not device.verify(STATEMENT_CONTEXT, post.statement, post.signature):
+            self._refuse_post(
+                member, statement.seq, Code.STATEMENT_INVALID, "The message's signature does not fit its text."
+            )
+            return
+        await self._place(member, post, statement)
+
+    async def _place(self, member: "Membership", post: Post, statement: Statement) -> None:
+        tip = member.tip
+        digest = statement_hash(post.statement)
+        match tip.place(statement.seq, statement.previous, digest):
+            case Place.NEXT:
+                submission = MessagePost(self, member, post, statement, digest)
+                tip.on_taken(statement.seq, digest, submission)
+                self._hub.submit(member.room, submission)
+            case Place.PENDING:
+                tip.pending[statement.seq][1].add_poster(member)
+            case Place.STORED:
+                await self._answer_stored(member, statement.seq, digest)
+            case Place.WRONG:
+                self._refuse_chain(member, statement.seq)
+
+    async def _answer_stored(self, member: "Membership", seq: int, digest: bytes) -> None:
+        stored = await self._reading(self._log.find, member.room.name, member.device, seq)
+        if not member.open:
+            return
+        entry = None if stored is None else decode_entry_untrusted(stored)
+        if stored is not None and isinstance(entry, MessageEntry) and statement_hash(entry.statement) == digest:
+            member.send(stored)
+        else:
+            self._refuse_chain(member, seq)
+
+    def _refuse_chain(self, member: "Membership", seq: int) -> None:
+        self._refuse_post(
+            member, seq, Code.CHAIN, "The message does not continue what this device said before in this room."
+        )
+
+    def _refuse_post(self, member: "Membership", seq: int, code: Code, text: str) -> None:
+        refused = PostRefused(room=member.room.name, seq=seq, code=code, text=text)
+        member.connection.send(CONTROL_LANE, encode(refused))
+
+    def on_stored(self, post: "MessagePost") -> None:
+        room = post.poster.room
+        room.chains.on_stored(post.poster.device, post.statement.seq)
+        room.deliver(post.entry.seq, post.encoded, post.posters)
+        self._hub.on_entry(post.entry, post.statement)
+
+    def on_refused(self, post: "MessagePost") -> None:
+        for poster in post.posters:
+            if poster.open:
+                self._refuse_post(
+                    poster,
+                    post.statement.seq,
+                    Code.STORAGE,
+                    "The server has no room left to store messages; this one was not stored.",
+                )
+        self._hub.on_refused(post.poster.room)
+
+
+class MessagePost:
+    """A checked post on its way to the log, and the sessions that posted it."""
+
+    def __init__(self, desk: PostDesk, poster: "Membership", post: Post, statement: Statement, digest: bytes) -> None:
+        self.size = len(post.statement) + len(post.signature) + POST_OVERHEAD_BYTES
+        self.poster = poster
+        self.posters = [poster]
+        self.statement = statement
+        self.digest = digest
+        self._desk = desk
+        self._post = post
+
+    def add_poster(self, member: "Membership") -> None:
+        """The same statement came again, from this session."""
+        if member not in self.posters:
+            self.posters.append(member)
+
+    def record(self, now_ms: int) -> Record:
+        self.entry = MessageEntry(
+            room=self.poster.room.name,
+            seq=self.poster.room.next_seq(),
+            time=now_ms,
+            author=self.poster.name,
+            statement=self._post.statement,
+            signature=self._post.signature,
+        )
+        record = entry_record(self.entry)
+        self.encoded = record.payload
+        return record
+
+    def on_stored(self) -> None:
+        self._desk.on_stored(self)
+
+    def on_refused(self) -> None:
+        self._desk.on_refused(self)

@@ -1,0 +1,187 @@
+"""The requests of an admitted session: rooms, who is there, history, whose key. Each is answered with one reply.
+
+Admission is not here (see `admission`), nor is what is said in a room (see `posts`).
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from bisik_protocol.chat.messages import (
+    MAX_PAGE_BYTES,
+    Code,
+    Device,
+    Done,
+    GetDevice,
+    GetHistory,
+    History,
+    Joined,
+    JoinRoom,
+    LeaveRoom,
+    ListMembers,
+    ListRooms,
+    MemberInfo,
+    Members,
+    Presence,
+    Refused,
+    Reply,
+    Request,
+    RoomInfo,
+    Rooms,
+)
+from bisik_protocol.chat.names import InvalidName, canonical_room
+from bisikd.rooms import Membership, Room
+
+if TYPE_CHECKING:
+    from bisikd.session import Session
+
+
+class Refusal(Exception):  # noqa: N818 # not an error: an answer
+    """The request is refused; becomes `Refused`."""
+
+    def __init__(self, code: Code, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+Handler = Callable[["Session", Any], Coroutine[Any, Any, Reply]]
+
+
+async def answer(session: "Session", request: Request) -> Reply:
+    """The reply to a request of an admitted session. Never raises for what the far side asks."""
+    handler = _HANDLERS.get(type(request))
+    if handler is None:  # Prove, Register, Login
+        return Refused(request.number, Code.ALREADY_ADMITTED, f"You are logged in as {session.user.name} already.")
+    try:
+        return await handler(session, request)
+    except Refusal as refusal:
+        return Refused(request.number, refusal.code, refusal.text)
+
+
+async def _join(session: "Session", request: JoinRoom) -> Reply:
+    name = _room_name(request.room)
+    member = session.rooms.get(name)
+    if member is None:
+        member = await _enter(session, _open_room(session, name, request.presence), request)
+    return Joined(
+        number=request.number,
+        room=name,
+        lane=member.lane,
+        head=member.room.head,
+        chain_seq=member.tip.stored_seq,
+        chain_hash=member.tip.stored_hash,
+    )
+
+
+def _open_room(session: "Session", name: str, presence: Presence) -> Room:
+    chat = session.chat
+    if len(session.rooms) >= chat.limits.rooms_per_session:
+        raise Refusal(
+            Code.ROOM_LIMIT, f"You are in {len(session.rooms)} rooms, and that is the limit: leave one first."
+        )
+    room = chat.hub.get(name)
+    if room is not None:
+        return room
+    if presence is not Presence.MEMBER:
+        raise Refusal(Code.ROOM_INVALID, f"There is no room {name} yet; it begins when somebody joins it.")
+    if chat.hub.full:
+        raise Refusal(Code.ROOM_LIMIT, "This server has as many rooms as it may have; join one of them.")
+    return chat.hub.create(name)
+
+
+async def _enter(session: "Session", room: Room, request: JoinRoom) -> Membership:
+    chat, user = session.chat, session.user
+    tip = room.chains.hold(user.key_hash)
+    try:
+        if not tip.loaded:
+            tip.load(*await chat.blocking.reading(chat.log.chain, room.name, user.key_hash))
+    except BaseException:
+        room.chains.release(user.key_hash)
+        chat.hub.discard_unused(room)
+        raise
+    after = room.head - request.history if request.after is None else request.after
+    member = Membership(
+        room=room,
+        lane=session.new_lane(),
+        presence=request.presence,
+        name=user.name,
+        device=user.key_hash,
+        tip=tip,
+        connection=session.connection,
+        feed=session.feed,
+        cursor=max(0, min(after, room.head)),
+    )
+    session.add_room(member)
+    chat.hub.enter(member)
+    return member
+
+
+async def _leave(session: "Session", request: LeaveRoom) -> Reply:
+    name = _room_name(request.room)
+    member = session.rooms.get(name)
+    if member is None:
+        raise Refusal(Code.NOT_JOINED, f"You are not in {name}.")
+    session.leave_room(member)
+    return Done(request.number)
+
+
+async def _list_rooms(session: "Session", request: ListRooms) -> Reply:
+    rooms = [RoomInfo(room.name, len(room.presence.stored), room.head) for room in session.chat.hub if room.begun]
+    return Rooms(request.number, sorted(rooms, key=lambda info: info.room))
+
+
+async def _list_members(session: "Session", request: ListMembers) -> Reply:
+    chat = session.chat
+    room = chat.hub.get(_room_name(request.room))
+    if room is None:
+        raise Refusal(Code.ROOM_INVALID, "There is no such room.")
+    now = chat.now()
+    quiet = room.quiet_since(now)
+    return Members(request.number, room.name, [MemberInfo(name, int(now - quiet[name])) for name in sorted(quiet)])
+
+
+async def _history(session: "Session", request: GetHistory) -> Reply:
+    chat = session.chat
+    name = _room_name(request.room)
+    room = chat.hub.get(name)
+    if room is None:
+        raise Refusal(Code.ROOM_INVALID, f"There is no room {name}.")
+    before = room.head + 1 if request.before is None else min(request.before, room.head + 1)
+    entries = await chat.blocking.reading(chat.log.entries_before, name, before, request.count)
+    return History(request.number, name, _newest_that_fit(entries))
+
+
+def _newest_that_fit(entries: list[bytes]) -> list[bytes]:
+    size = 0
+    for place in range(len(entries) - 1, -1, -1):
+        size += len(entries[place]) + 8
+        if size > MAX_PAGE_BYTES and place < len(entries) - 1:
+            return entries[place + 1 :]
+    return entries
+
+
+async def _device(session: "Session", request: GetDevice) -> Reply:
+    chat = session.chat
+    if found := chat.users.by_key(request.key_hash):
+        return Device(request.number, found[0].name, found[1])
+    stored = await chat.blocking.reading(chat.log.device, request.key_hash)
+    if stored is None:
+        raise Refusal(Code.UNKNOWN, "This server never saw a device with that key.")
+    return Device(request.number, *stored)
+
+
+def _room_name(text: str) -> str:
+    try:
+        return canonical_room(text)
+    except InvalidName as error:
+        raise Refusal(Code.ROOM_INVALID, str(error)) from None
+
+
+_HANDLERS: dict[type, Handler] = {
+    JoinRoom: _join,
+    LeaveRoom: _leave,
+    ListRooms: _list_rooms,
+    ListMembers: _list_members,
+    GetHistory: _history,
+    GetDevice: _device,
+}
