@@ -1,0 +1,175 @@
+"""One session: a connection, the user it belongs to once admitted, and the rooms it is in.
+
+Its nursery holds one task that takes the connection's messages strictly in order (taking is what gives the far side
+credit to send more, so a session that waits for the disk or for Argon2 holds up only itself) and, while a room is
+behind, its feed. All of it ends with the session.
+"""
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from bisik_protocol.chat.messages import (
+    CONTROL_LANE,
+    FromDaemon,
+    decode_request_untrusted,
+    encode,
+)
+from bisik_protocol.errors import RemoteProtocolError
+from bisik_protocol.transport.events import CloseCode, Closed, LaneDrained, MessageReceived
+from bisikd.admission import Admission
+from bisikd.feed import Feed
+from bisikd.requests import answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bisik_protocol.transport.connection import Connection
+    from bisikd.admission import AdmittedUser
+    from bisikd.chat import Chat
+    from bisikd.rooms import Membership
+
+ADMISSION_S: Final = 300.0  # a person may be typing a password
+FAREWELL_S: Final = 3.0
+MAX_OWED_BYTES: Final = 2 * 1024 * 1024  # replies that a session asked for and does not take; above it is put out
+
+
+class Session:
+    """`on_admitted` is told when the session has a user; it may close the session."""
+
+    feed: Feed
+
+    def __init__(self, connection: "Connection", chat: "Chat", on_admitted: "Callable[[Session], None]") -> None:
+        self.connection = connection
+        self.chat = chat
+        self.rooms: dict[str, Membership] = {}
+        self.since = chat.now()
+        self._on_admitted = on_admitted
+        self._admission = Admission(
+            chat.doorkeeper, binding=connection.channel_binding, host=str(connection.peer_address[0])
+        )
+        self._lanes: dict[int, Membership] = {}
+        self._next_lane = CONTROL_LANE + 1
+        self._wake = trio.Event()
+        self._wake.set()
+        self._patience = trio.CancelScope(deadline=self.since + ADMISSION_S)
+        self._closed: Closed | None = None
+
+    @property
+    def admitted(self) -> bool:
+        return self._admission.user is not None
+
+    @property
+    def user(self) -> "AdmittedUser":
+        """Who this session belongs to; only once it is admitted."""
+        user = self._admission.user
+        assert user is not None  # noqa: S101 # callers ask `admitted` first
+        return user
+
+    def on_ready(self) -> None:
+        """The connection has events."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Serve the session until its connection is closed, by whomever."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self.feed = Feed(nursery, read=self._read_entries, flush=self.chat.flush)
+                with self._patience:
+                    await self._serve()
+                nursery.cancel_scope.cancel()
+            self.close(CloseCode.REFUSED, "Nobody logged in.")
+        finally:
+            self._leave_all()
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        if not self.connection.closed:
+            self.connection.close(code, reason)
+            self.chat.flush()
+
+    def new_lane(self) -> int:
+        """A lane number that this session never used."""
+        lane = self._next_lane
+        self._next_lane += 1
+        return lane
+
+    def add_room(self, member: "Membership") -> None:
+        self.rooms[member.room.name] = self._lanes[member.lane] = member
+
+    def leave_room(self, member: "Membership", *, lingers: bool = False) -> None:
+        del self.rooms[member.room.name], self._lanes[member.lane]
+        self.chat.hub.leave(member, lingers=lingers)
+        self.connection.forget_lane(member.lane)
+
+    async def _serve(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            while (event := self.connection.next_event()) is not None:
+                if isinstance(event, Closed):
+                    self._closed = event
+                    return
+                if isinstance(event, LaneDrained):
+                    self.feed.on_drained(event.lane)
+                elif not self.connection.closed:
+                    await self._take(event)
+            self.chat.flush()
+
+    async def _take(self, message: MessageReceived) -> None:
+        try:
+            await self._take_untrusted(message)
+        except RemoteProtocolError as error:
+            self.close(CloseCode.PROTOCOL, error.reason)
+        if self._owed_too_much(message.lane):
+            self.close(CloseCode.FLOW_CONTROL, "More was asked for than was taken.")
+
+    async def _take_untrusted(self, message: MessageReceived) -> None:
+        if message.lane == CONTROL_LANE:
+            await self._take_request_untrusted(message.data)
+        elif member := self._lanes.get(message.lane):
+            await self.chat.journal.wait_room()
+            await self.chat.posts.take_untrusted(member, self.user.device, message.data)
+        elif message.lane >= self._next_lane:
+            raise RemoteProtocolError("lane")  # the others are rooms that it left: its posts were on their way
+
+    async def _take_request_untrusted(self, data: bytes) -> None:
+        request = decode_request_untrusted(data)
+        if self.admitted:
+            self._send(await answer(self, request))
+            return
+        self._send(await self._admission.answer(request))
+        if self._admission.user is not None:
+            self._patience.deadline = math.inf
+            self._on_admitted(self)
+        elif self._admission.exhausted:
+            await self._refuse_more()
+
+    async def _refuse_more(self) -> None:
+        """Say goodbye, but not before the last refusal was heard: a close drops what is still queued."""
+        self.chat.flush()
+        with trio.move_on_after(FAREWELL_S):
+            while self.connection.backlog(CONTROL_LANE) and not self.connection.closed:  # noqa: ASYNC110
+                await trio.sleep(0.02)  # no event tells of the last few bytes
+        self.close(CloseCode.REFUSED, "Too many tries. Connect again.")
+
+    def _send(self, message: FromDaemon) -> None:
+        if not self.connection.closed:
+            self.connection.send(CONTROL_LANE, encode(message))
+
+    def _owed_too_much(self, lane: int) -> bool:
+        backlog = self.connection.backlog
+        if backlog(lane) <= MAX_OWED_BYTES // 16:
+            return False
+        return backlog(CONTROL_LANE) + sum(map(backlog, self._lanes)) > MAX_OWED_BYTES
+
+    async def _read_entries(self, room: str, after: int, count: int) -> list[bytes]:
+        return await self.chat.blocking.reading(self.chat.log.entries, room, after, count)
+
+    def _leave_all(self) -> None:
+        closed = self._closed
+        gone = closed is not None and (
+            closed.code == CloseCode.IDLE or (closed.by_peer and closed.code == CloseCode.NORMAL)
+        )
+        for member in list(self.rooms.values()):
+            self.leave_room(member, lingers=not gone)
