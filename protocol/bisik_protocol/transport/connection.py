@@ -4,6 +4,7 @@ Sans-IO: datagrams and the time go in, datagrams and events come out. Everything
 session between two ends that hold the same `SessionSecrets`.
 """
 
+import hmac
 from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum, auto
@@ -31,7 +32,7 @@ from bisik_protocol.transport.sealing import PacketWriter
 from bisik_protocol.transport.sending import SendQueue
 from bisik_protocol.transport.stats import ConnectionStats, Counters
 from bisik_protocol.wire import frames
-from bisik_protocol.wire.packets import HEADER_BYTES, MIN_DATAGRAM_BYTES, TAG_BYTES
+from bisik_protocol.wire.packets import CONNECTION_ID_BYTES, HEADER_BYTES, MIN_DATAGRAM_BYTES, TAG_BYTES
 
 OVERHEAD_BYTES: Final = HEADER_BYTES + TAG_BYTES
 MAX_DATAGRAMS_A_CALL: Final = 64  # so that one connection's bulk does not hold up all the others
@@ -194,6 +195,15 @@ class Connection:
             self._closing = Closing(frames.encode_close(code, reason))
             self._wake_up()
 
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self._ping_due = True
+        self._wake_up()
+
+    def guess_rtt(self, rtt_s: float) -> None:
+        """What the handshake took, which is better than no idea; lost datagrams may be in it."""
+        self._rtt.guess(rtt_s)
+
     def stats(self, now: float) -> ConnectionStats:
         counters = self._counters
         return ConnectionStats(
@@ -247,10 +257,17 @@ class Connection:
         if silence > max(3 * self._rtt.probe_timeout, 1.0):
             self._recover_from_silence(now)
 
-    def handle_reset(self, token: bytes) -> bool:
-        """Whether a stateless reset's token is ours, in which case the connection is over (compared in constant time
-        by the caller's `crypto` layer: see `ClientEndpoint`)."""
-        return self._reset_token is not None and token == self._reset_token
+    def is_addressed_by(self, datagram: bytes) -> bool:
+        """Whether a data packet is for this client's connection."""
+        return datagram[1 : 1 + CONNECTION_ID_BYTES] == self._secrets.client_connection_id
+
+    def is_reset(self, connection_id: bytes, token: bytes) -> bool:
+        """Whether a stateless reset comes from the server that gave us its token; it ends the connection."""
+        return (
+            self._reset_token is not None
+            and connection_id == self._secrets.server_connection_id
+            and hmac.compare_digest(token, self._reset_token)
+        )
 
     def forgotten_by_peer(self) -> None:
         """The far side proved that it no longer knows this connection."""
@@ -259,7 +276,7 @@ class Connection:
     def next_timeout(self) -> float | None:
         """When `handle_timeout` or `datagrams_to_send` has something to do; None: only when something arrives."""
         if self._state is not _State.OPEN:
-            return None if self._closing is None else self._closing.next_at
+            return self._closing.next_at if self._state is _State.CLOSING and self._closing is not None else None
         config = self._config
         times = [self._recovery.loss_time, self._repair.next_due(), self._sending.paced_until, self.path.challenge_at]
         times.append(self._pto_at())

@@ -13,10 +13,16 @@ class RttEstimator:
 
     def __init__(self, initial: float = INITIAL_RTT_S) -> None:
         self.has_sample = False
-        self.latest = initial
-        self.minimum = initial
-        self.smoothed = initial
-        self.variance = initial / 2
+        self._set(initial)
+
+    def guess(self, rtt: float) -> None:
+        """Something better than the initial guess, and still no sample; never a longer one."""
+        if not self.has_sample and rtt < self.smoothed:
+            self._set(rtt)
+
+    def _set(self, rtt: float) -> None:
+        self.latest = self.minimum = self.smoothed = rtt
+        self.variance = rtt / 2
 
     def add_sample(self, rtt: float) -> None:
         """A measured round trip; negative ones (a clock that jumped back) are taken as zero."""
@@ -24,8 +30,7 @@ class RttEstimator:
         self.latest = rtt
         if not self.has_sample:
             self.has_sample = True
-            self.minimum = self.smoothed = rtt
-            self.variance = rtt / 2
+            self._set(rtt)
             return
         self.minimum = min(self.minimum, rtt)
         self.variance += (abs(self.smoothed - rtt) - self.variance) / 4

@@ -1,0 +1,43 @@
+"""Deadlines of many connections: a heap that is touched only when a deadline moves forward."""
+
+import heapq
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+
+class Deadlines(Generic[T]):
+    """An item may be called too early, never too late: who is called says when to be called again."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, T]] = []
+        self._armed: dict[T, float] = {}
+        self._count = 0  # keeps the heap from ever comparing items
+
+    def arm(self, item: T, deadline: float | None) -> None:
+        """Call the item at `deadline` or before; an earlier call that stands already is enough."""
+        if deadline is None or self._armed.get(item, float("inf")) <= deadline:
+            return
+        self._armed[item] = deadline
+        self._count += 1
+        heapq.heappush(self._heap, (deadline, self._count, item))
+
+    def forget(self, item: T) -> None:
+        self._armed.pop(item, None)
+
+    def next(self) -> float | None:
+        """When `due` has something to return."""
+        heap = self._heap
+        while heap and self._armed.get(heap[0][2]) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def due(self, now: float) -> list[T]:
+        """The items whose deadline has come; each is to be armed again."""
+        items: list[T] = []
+        while (deadline := self.next()) is not None and deadline <= now:
+            item = heapq.heappop(self._heap)[2]
+            del self._armed[item]
+            items.append(item)
+        return items
