@@ -2,7 +2,7 @@
 
 from typing import Final
 
-MAX_GOODBYES: Final = 6
+MAX_GOODBYES: Final = 10
 
 
 class Closing:

@@ -270,7 +270,8 @@ class Connection:
         )
 
     def forgotten_by_peer(self) -> None:
-        """The far side proved that it no longer knows this connection."""
+        """The far side proved that it no longer knows this connection, so there is nobody to say goodbye to."""
+        self._closing = None
         self._end(CloseCode.RESET, "the other side was restarted", by_peer=True)
 
     def next_timeout(self) -> float | None:
