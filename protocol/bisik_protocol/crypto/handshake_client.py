@@ -12,20 +12,20 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from bisik_protocol.crypto.hello import SUPPORTED, hello_key, hello_mac
 from bisik_protocol.crypto.identity import ServerPublic
+from bisik_protocol.crypto.mac import check_mac_untrusted, hello_key, nonce_key, with_mac
 from bisik_protocol.crypto.schedule import KeySchedule
 from bisik_protocol.crypto.session import SERVER_SIGNATURE_CONTEXT, SHARED_SECRET_BYTES, SessionSecrets
 from bisik_protocol.crypto.transcript import HELLO, KEX, RETRY, Th1Fields, Th2Fields, Th3Fields, transcript_hash
+from bisik_protocol.crypto.versions import SUPPORTED
 from bisik_protocol.errors import LocalProtocolError, RemoteProtocolError
 from bisik_protocol.randomness import RandomSource
 from bisik_protocol.wire.handshake import (
-    ECHO_BYTES,
     NONCE_BYTES,
     X25519_BYTES,
     SkexContent,
     VersionPair,
-    encode_hello_without_mac,
+    encode_hello,
     encode_kex,
     encode_offer,
     parse_retry_untrusted,
@@ -63,6 +63,7 @@ class ClientHandshake:
         self._fingerprint = fingerprint
         self._offer = encode_offer(offer)
         self._nonce = random(NONCE_BYTES)
+        self._mac_key = nonce_key(self._nonce)
         self._server: ServerPublic | None = None
         self._cookie = b""
         self._exchange: _Exchange | None = None
@@ -71,8 +72,8 @@ class ClientHandshake:
 
     def hello(self, anonymous: bool = False) -> bytes:
         """The HELLO, 1200 bytes, as often as needed. `anonymous` asks any server, to learn who is there now."""
-        covered = encode_hello_without_mac(self._nonce, self._offer)
-        return covered + hello_mac(hello_key(None if anonymous else self._fingerprint), covered)
+        key = hello_key(None if anonymous else self._fingerprint)
+        return with_mac(key, encode_hello(self._nonce, self._offer))
 
     def receive_retry_untrusted(self, data: bytes) -> ServerPublic:
         """Who answers, so far without any proof. Compare its fingerprint, or show it; then `start_exchange`.
@@ -80,11 +81,10 @@ class ClientHandshake:
         A server with another fingerprint than the pinned one is returned and not kept. Without a pinned one, the
         first to answer is kept, so that nobody else takes its place while a person decides; a later RETRY from the
         same server brings a fresh cookie.
-        Raises RemoteProtocolError: "size", "type", "nonce", "key", "retry", and "late" once the exchange is started.
+        Raises RemoteProtocolError: "size", "type", "mac", "key", "retry", and "late" once the exchange is started.
         """
         retry = parse_retry_untrusted(data)
-        if retry.echo != self._nonce[:ECHO_BYTES]:
-            raise RemoteProtocolError("nonce")
+        check_mac_untrusted(self._mac_key, data)
         if self._exchange is not None or self._finished:
             raise RemoteProtocolError("late")
         server = ServerPublic.from_moduli_untrusted(retry.signing_modulus, retry.encryption_modulus)
@@ -123,7 +123,7 @@ class ClientHandshake:
             client_mlkem_key=mlkem.public_key().public_bytes_raw(),
             sealed_secret=self._server.encryption.encrypt(secret),
         )
-        kex = encode_kex(
+        first, second = encode_kex(
             self._nonce,
             self._cookie,
             th1_fields.client_x25519,
@@ -131,6 +131,7 @@ class ClientHandshake:
             th1_fields.sealed_secret,
             self._offer,
         )
+        kex = (with_mac(self._mac_key, first), with_mac(self._mac_key, second))
         self._exchange = _Exchange(self._server, x25519, mlkem, secret, kex, transcript_hash(th1_fields))
 
     def kex(self) -> tuple[bytes, bytes]:
@@ -142,12 +143,11 @@ class ClientHandshake:
     def receive_skex_untrusted(self, data: bytes) -> SessionSecrets | None:
         """The session, once: when both parts of the SKEX are there and the server's signature is good. Else None.
 
-        Raises RemoteProtocolError: "size", "type", "nonce", "late" (before the exchange or after its end), and
+        Raises RemoteProtocolError: "size", "type", "mac", "late" (before the exchange or after its end), and
         "skex" when the parts so far do not fit together; the genuine ones may still come.
         """
         part = parse_skex_part_untrusted(data)
-        if part.echo != self._nonce[:ECHO_BYTES]:
-            raise RemoteProtocolError("nonce")
+        check_mac_untrusted(self._mac_key, data)
         if self._exchange is None:
             raise RemoteProtocolError("late")
         candidates, others = self._chunks[part.index], self._chunks[1 - part.index]

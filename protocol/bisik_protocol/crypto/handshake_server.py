@@ -9,23 +9,24 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from bisik_protocol.crypto.cookie import CookieMaker
-from bisik_protocol.crypto.hello import VERSION_1_SUITE_1, choose_version_untrusted, hello_key, hello_mac_is_right
 from bisik_protocol.crypto.identity import ServerIdentity
+from bisik_protocol.crypto.mac import check_mac_untrusted, has_right_mac, hello_key, nonce_key, with_mac
 from bisik_protocol.crypto.schedule import KeySchedule
 from bisik_protocol.crypto.session import SERVER_SIGNATURE_CONTEXT, SHARED_SECRET_BYTES, SessionSecrets
 from bisik_protocol.crypto.transcript import HELLO, KEX, RETRY, Th1Fields, Th2Fields, Th3Fields, transcript_hash
+from bisik_protocol.crypto.versions import VERSION_1_SUITE_1, choose_version_untrusted
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.randomness import RandomSource
 from bisik_protocol.wire.handshake import (
     X25519_BYTES,
     KexContent,
     KexPart,
+    check_hello_shape_untrusted,
     encode_retry,
     encode_skex,
     parse_hello_untrusted,
     parse_kex_content_untrusted,
     parse_kex_part_untrusted,
-    split_hello_untrusted,
 )
 
 
@@ -49,22 +50,25 @@ class ServerHandshake:
 
         Raises RemoteProtocolError: "size", "type", "hello-mac", "offer", "padding", "version".
         """
-        covered, mac = split_hello_untrusted(data)
-        if not any(hello_mac_is_right(key, covered, mac) for key in self._hello_keys):
+        check_hello_shape_untrusted(data)
+        if not any(has_right_mac(key, data) for key in self._hello_keys):
             raise RemoteProtocolError("hello-mac")
-        hello = parse_hello_untrusted(covered)
+        hello = parse_hello_untrusted(data)
         choose_version_untrusted(hello.pairs)
         cookie = self._cookies.make(hello.nonce, address, now)
-        return encode_retry(hello.nonce, cookie, self._public.signing.modulus, self._public.encryption.modulus)
+        retry = encode_retry(cookie, self._public.signing.modulus, self._public.encryption.modulus)
+        return with_mac(nonce_key(hello.nonce), retry)
 
     def read_kex_part_untrusted(self, data: bytes, address: bytes, now: float) -> KexPart:
         """One part of a KEX, from an address that is proved to receive: its cookie is good.
 
-        Parts belong together when nonce and cookie are equal. Raises RemoteProtocolError: "size", "type", "cookie".
+        Parts belong together when nonce and cookie are equal.
+        Raises RemoteProtocolError: "size", "type", "cookie", "mac".
         """
         part = parse_kex_part_untrusted(data)
         if not self._cookies.check(part.cookie, part.nonce, address, now):
             raise RemoteProtocolError("cookie")
+        check_mac_untrusted(nonce_key(part.nonce), data)
         return part
 
     def complete_untrusted(
@@ -99,8 +103,9 @@ class ServerHandshake:
         th2 = transcript_hash(Th2Fields(th1=th1, server_x25519=share, mlkem_ciphertext=ciphertext))
         signature = self._identity.signing.sign(SERVER_SIGNATURE_CONTEXT, th2)
         th3 = transcript_hash(Th3Fields(th2=th2, signature=signature))
-        skex = encode_skex(nonce, share, ciphertext, schedule.seal_signature(th2, signature))
-        return skex, schedule.session_secrets(th3)
+        first, second = encode_skex(share, ciphertext, schedule.seal_signature(th2, signature))
+        key = nonce_key(nonce)
+        return (with_mac(key, first), with_mac(key, second)), schedule.session_secrets(th3)
 
     def _exchange_untrusted(self, content: KexContent) -> tuple[bytes, bytes, KeySchedule]:
         """The server's X25519 share, the ML-KEM ciphertext, and the keys. Raises RemoteProtocolError("kex").

@@ -1,8 +1,8 @@
 """The handshake's datagrams, to the byte: HELLO, RETRY, and the two parts each of KEX and SKEX.
 
-It owns layouts and sizes. It must not know what any field means: no key, MAC or signature is checked here. All
-integers are big-endian. Sizes are exact, so that every answer is smaller than its cause: RETRY than 0.7 of HELLO,
-each SKEX part than the KEX part of the same index.
+It owns layouts and sizes. It must not know what any field means: no key, MAC or signature is made or checked here,
+and what is encoded here still lacks the MAC that ends every datagram. All integers are big-endian. Sizes are exact,
+so that every answer is smaller than its cause: RETRY than 0.7 of HELLO, a SKEX part than the KEX part of its index.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,6 @@ TYPE_KEX: Final = 0x03
 TYPE_SKEX: Final = 0x04
 
 NONCE_BYTES: Final = 32
-ECHO_BYTES: Final = 16  # of the nonce, in what the server sends: enough that no one off the path can guess it
 MAC_BYTES: Final = 16
 COOKIE_BYTES: Final = 40
 MODULUS_BYTES: Final = 384
@@ -29,7 +28,7 @@ SEALED_SIGNATURE_BYTES: Final = 400  # RSA-PSS 384, AES-GCM tag 16
 MAX_OFFERED_PAIRS: Final = 8
 
 HELLO_BYTES: Final = 1200
-RETRY_BYTES: Final = 1 + ECHO_BYTES + COOKIE_BYTES + 2 * MODULUS_BYTES  # 825
+RETRY_BYTES: Final = 1 + COOKIE_BYTES + 2 * MODULUS_BYTES + MAC_BYTES  # 825
 
 # Offers ----------------------------------------------------------------------------------------------------------
 #
@@ -62,7 +61,7 @@ def read_offer_untrusted(data: bytes, offset: int) -> tuple[tuple[VersionPair, .
 #      1  32    client nonce
 #     33  1+4n  offer
 #     ..  ..    zeros
-#   1184  16    MAC over the 1184 bytes before it
+#   1184  16    MAC, keyed by the server's fingerprint
 
 HELLO_MAC_AT: Final = HELLO_BYTES - MAC_BYTES
 
@@ -74,63 +73,61 @@ class Hello:
     pairs: tuple[VersionPair, ...]
 
 
-def encode_hello_without_mac(nonce: bytes, offer: bytes) -> bytes:
-    """The first 1184 bytes; the MAC over them follows."""
+def encode_hello(nonce: bytes, offer: bytes) -> bytes:
+    """1184 bytes, without the MAC."""
     return (bytes([TYPE_HELLO]) + nonce + offer).ljust(HELLO_MAC_AT, b"\0")
 
 
-def split_hello_untrusted(data: bytes) -> tuple[bytes, bytes]:
-    """What the MAC covers, and the MAC. Raises RemoteProtocolError("size") or ("type")."""
+def check_hello_shape_untrusted(data: bytes) -> None:
+    """What can be seen before the MAC is checked. Raises RemoteProtocolError("size") or ("type")."""
     _check_shape_untrusted(data, TYPE_HELLO, HELLO_BYTES)
-    return data[:HELLO_MAC_AT], data[HELLO_MAC_AT:]
 
 
-def parse_hello_untrusted(covered: bytes) -> Hello:
-    """What `split_hello_untrusted` gave, once its MAC is right.
-
-    Raises RemoteProtocolError("offer") or ("padding").
-    """
+def parse_hello_untrusted(data: bytes) -> Hello:
+    """A HELLO whose MAC is right. Raises RemoteProtocolError: "size", "type", "offer", "padding"."""
+    check_hello_shape_untrusted(data)
     offer_at = 1 + NONCE_BYTES
-    pairs, end = read_offer_untrusted(covered, offer_at)
-    if covered.count(0, end) != len(covered) - end:  # what no transcript would bind may not be there
+    pairs, end = read_offer_untrusted(data[:HELLO_MAC_AT], offer_at)
+    if data.count(0, end, HELLO_MAC_AT) != HELLO_MAC_AT - end:  # what no transcript would bind may not be there
         raise RemoteProtocolError("padding")
-    return Hello(covered[1:offer_at], covered[offer_at:end], pairs)
+    return Hello(data[1:offer_at], data[offer_at:end], pairs)
 
 
 # RETRY, server to client, 825 bytes ------------------------------------------------------------------------------
 #
 #     0  1    type 0x02; a RETRY of this type means that version 1, suite 1 was chosen
-#     1  16   echo: the first half of the client nonce
-#    17  40   cookie
-#    57  384  modulus of the server's signing key
-#   441  384  modulus of the server's encryption key
+#     1  40   cookie
+#    41  384  modulus of the server's signing key
+#   425  384  modulus of the server's encryption key
+#   809  16   MAC, keyed by the client nonce
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    echo: bytes
     cookie: bytes
     signing_modulus: bytes
     encryption_modulus: bytes
 
 
-def encode_retry(nonce: bytes, cookie: bytes, signing_modulus: bytes, encryption_modulus: bytes) -> bytes:
-    return bytes([TYPE_RETRY]) + nonce[:ECHO_BYTES] + cookie + signing_modulus + encryption_modulus
+def encode_retry(cookie: bytes, signing_modulus: bytes, encryption_modulus: bytes) -> bytes:
+    """809 bytes, without the MAC."""
+    return bytes([TYPE_RETRY]) + cookie + signing_modulus + encryption_modulus
 
 
 def parse_retry_untrusted(data: bytes) -> Retry:
     """Raises RemoteProtocolError("size") or ("type")."""
     _check_shape_untrusted(data, TYPE_RETRY, RETRY_BYTES)
-    return Retry(data[1:17], data[17:57], data[57:441], data[441:])
+    return Retry(data[1:41], data[41:425], data[425:809])
 
 
-# KEX, client to server, in two parts of 874 bytes and 875 + 4n bytes ----------------------------------------------
+# KEX, client to server, in two parts of 890 bytes and 891 + 4n bytes ----------------------------------------------
 #
 #    0  1    type 0x03
 #    1  32   client nonce
 #   33  40   cookie, as the RETRY brought it
 #   73  1    part index, 0 or 1
-#   74  ..   chunk: the first 800 bytes of the content in part 0, the rest in part 1
+#   74  ..   chunk: the first 800 bytes of the content in part 0, the other 801 + 4n in part 1
+#   ..  16   MAC, keyed by the client nonce
 #
 # The content:
 #
@@ -168,7 +165,7 @@ class KexContent:
 def encode_kex(
     nonce: bytes, cookie: bytes, x25519: bytes, mlkem_key: bytes, sealed_secret: bytes, offer: bytes
 ) -> tuple[bytes, bytes]:
-    """Both datagrams."""
+    """Both datagrams, without their MACs."""
     header = bytes([TYPE_KEX]) + nonce + cookie
     content = x25519 + mlkem_key + sealed_secret + offer
     return header + b"\0" + content[:KEX_FIRST_CHUNK_BYTES], header + b"\1" + content[KEX_FIRST_CHUNK_BYTES:]
@@ -176,11 +173,11 @@ def encode_kex(
 
 def parse_kex_part_untrusted(data: bytes) -> KexPart:
     """One datagram. Raises RemoteProtocolError("size") or ("type")."""
-    if len(data) <= KEX_HEADER_BYTES:
+    if len(data) < KEX_HEADER_BYTES + MAC_BYTES:
         raise RemoteProtocolError("size")
     if data[0] != TYPE_KEX:
         raise RemoteProtocolError("type")
-    index, chunk = data[KEX_HEADER_BYTES - 1], data[KEX_HEADER_BYTES:]
+    index, chunk = data[KEX_HEADER_BYTES - 1], data[KEX_HEADER_BYTES:-MAC_BYTES]
     if index > 1 or len(chunk) not in _KEX_CHUNK_SIZES[index]:
         raise RemoteProtocolError("size")
     return KexPart(data[1:33], data[33:73], index, chunk)
@@ -196,10 +193,10 @@ def parse_kex_content_untrusted(content: bytes) -> KexContent:
 
 # SKEX, server to client, in two parts of 778 bytes ----------------------------------------------------------------
 #
-#    0  1    type 0x04
-#    1  16   echo: the first half of the client nonce
-#   17  1    part index, 0 or 1
-#   18  760  chunk: the first half of the content in part 0, the second in part 1
+#     0  1    type 0x04
+#     1  1    part index, 0 or 1
+#     2  760  chunk: the first half of the content in part 0, the second in part 1
+#   762  16   MAC, keyed by the client nonce
 #
 # The content:
 #
@@ -207,14 +204,12 @@ def parse_kex_content_untrusted(content: bytes) -> KexContent:
 #     32  1088  ML-KEM-768 ciphertext
 #   1120  400   AES-256-GCM of the RSA-PSS signature over th2
 
-SKEX_HEADER_BYTES: Final = 1 + ECHO_BYTES + 1
 SKEX_CHUNK_BYTES: Final = (X25519_BYTES + MLKEM_CIPHERTEXT_BYTES + SEALED_SIGNATURE_BYTES) // 2
-SKEX_PART_BYTES: Final = SKEX_HEADER_BYTES + SKEX_CHUNK_BYTES
+SKEX_PART_BYTES: Final = 1 + 1 + SKEX_CHUNK_BYTES + MAC_BYTES  # 778
 
 
 @dataclass(frozen=True, slots=True)
 class SkexPart:
-    echo: bytes
     index: int  # 0 or 1
     chunk: bytes
 
@@ -226,19 +221,19 @@ class SkexContent:
     sealed_signature: bytes
 
 
-def encode_skex(nonce: bytes, x25519: bytes, mlkem_ciphertext: bytes, sealed_signature: bytes) -> tuple[bytes, bytes]:
-    """Both datagrams."""
-    header = bytes([TYPE_SKEX]) + nonce[:ECHO_BYTES]
+def encode_skex(x25519: bytes, mlkem_ciphertext: bytes, sealed_signature: bytes) -> tuple[bytes, bytes]:
+    """Both datagrams, without their MACs."""
     content = x25519 + mlkem_ciphertext + sealed_signature
+    header = bytes([TYPE_SKEX])
     return header + b"\0" + content[:SKEX_CHUNK_BYTES], header + b"\1" + content[SKEX_CHUNK_BYTES:]
 
 
 def parse_skex_part_untrusted(data: bytes) -> SkexPart:
     """One datagram. Raises RemoteProtocolError("size") or ("type")."""
     _check_shape_untrusted(data, TYPE_SKEX, SKEX_PART_BYTES)
-    if data[17] > 1:
+    if data[1] > 1:
         raise RemoteProtocolError("size")
-    return SkexPart(data[1:17], data[17], data[18:])
+    return SkexPart(data[1], data[2:-MAC_BYTES])
 
 
 def split_skex_content(content: bytes) -> SkexContent:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from bisik_protocol.crypto.handshake import ClientHandshake, ServerHandshake, SessionSecrets
 from bisik_protocol.crypto.identity import ServerIdentity
+from bisik_protocol.crypto.mac import nonce_key, with_mac
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.randomness import RandomSource
 from tests.support.keys import server_identity
@@ -40,6 +41,7 @@ class Exchange:
 
     def __post_init__(self) -> None:
         self.hello = self.client.hello()
+        self.nonce = self.hello[1:33]
         self.retry = self.server.answer_hello_untrusted(self.hello, ADDRESS, NOW)
         self.client.receive_retry_untrusted(self.retry)
         self.client.start_exchange()
@@ -67,8 +69,44 @@ def refusal(call: Callable[[], object]) -> str | None:
     return None
 
 
+def kex_content(kex: tuple[bytes, bytes]) -> bytes:
+    """What both parts of a KEX carry together."""
+    return kex[0][74:-16] + kex[1][74:-16]
+
+
+def with_kex_content(kex: tuple[bytes, bytes], at: int, value: bytes) -> tuple[bytes, bytes]:
+    """The same KEX with other bytes at this place of its content, and the MACs put right."""
+    content = kex_content(kex)
+    content = content[:at] + value + content[at + len(value) :]
+    key = nonce_key(kex[0][1:33])
+    return with_mac(key, kex[0][:74] + content[:800]), with_mac(key, kex[1][:74] + content[800:])
+
+
+def skex_part(nonce: bytes, index: int, chunk: bytes) -> bytes:
+    """A SKEX datagram as someone who knows the nonce can forge it."""
+    return with_mac(nonce_key(nonce), bytes([0x04, index]) + chunk)
+
+
+def touched_up(nonce: bytes, datagram: bytes) -> bytes:
+    """The datagram with its MAC put right, as someone who knows the nonce can do after changing it."""
+    return with_mac(nonce_key(nonce), datagram[:-16])
+
+
 def flip(data: bytes, at: int, bit: int = 0) -> bytes:
     """The same bytes with one bit changed."""
     changed = bytearray(data)
     changed[at] ^= 1 << bit
     return bytes(changed)
+
+
+def refusal_of_skex(client: ClientHandshake, part: bytes) -> str | None:
+    return refusal(lambda: client.receive_skex_untrusted(part))
+
+
+def refusal_of_kex(kex: tuple[bytes, bytes], server: ServerHandshake | None = None) -> str | None:
+    return refusal(lambda: answer_kex(server or make_server(), kex))
+
+
+def client_refuses(client: ClientHandshake, skex: tuple[bytes, bytes]) -> bool:
+    """Whether this SKEX is taken, whole, and makes no session."""
+    return client.receive_skex_untrusted(skex[0]) is None and refusal_of_skex(client, skex[1]) == "skex"

@@ -6,7 +6,7 @@ import hmac
 import pytest
 
 from bisik_protocol.crypto.handshake import ClientHandshake
-from bisik_protocol.crypto.hello import choose_version_untrusted
+from bisik_protocol.crypto.versions import choose_version_untrusted
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.wire.handshake import VersionPair
 from tests.protocol.crypto.exchange import ADDRESS, NOW, flip, make_client, make_server, seeded

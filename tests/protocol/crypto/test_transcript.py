@@ -8,7 +8,7 @@ import pytest
 from bisik_protocol.crypto import transcript
 from bisik_protocol.crypto.primitives import sha256
 from bisik_protocol.crypto.transcript import Th1Fields, Th2Fields, Th3Fields, transcript_hash
-from tests.protocol.crypto.exchange import Exchange
+from tests.protocol.crypto.exchange import Exchange, kex_content
 from tests.support.keys import server_identity
 
 MODELS = sorted((Path(__file__).parents[3] / "docs" / "formal").glob("*.pv"))
@@ -97,12 +97,12 @@ def test_what_is_hashed_is_what_was_on_the_wire(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(transcript, "sha256", recording_sha256)
     exchange = Exchange()
     secrets = exchange.finish()
-    kex = exchange.kex[0][74:] + exchange.kex[1][74:]
-    skex = exchange.skex[0][18:] + exchange.skex[1][18:]
+    kex = kex_content(exchange.kex)
+    skex = exchange.skex[0][2:762] + exchange.skex[1][2:762]
     retry = exchange.retry
     th1_fields = [
         *(b"\x01", exchange.hello[1:33], exchange.hello[33:38]),
-        *(b"\x02", retry[17:57], retry[57:441], retry[441:]),
+        *(b"\x02", retry[1:41], retry[41:425], retry[425:809]),
         *(b"\x03", kex[:32], kex[32:1216], kex[1216:1600]),
     ]
     assert kex[1600:] == exchange.hello[33:38], "the offer, again"
