@@ -1,0 +1,99 @@
+"""The way in, for programs: `newcomer` on a link, with replies to wait for and errors to raise."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+
+from bisik.errors import Refused, Unreachable
+from bisik.home import Home, Profile
+from bisik.link import Link, held
+from bisik.newcomer import Newcomer
+from bisik.news import News
+from bisik.requests import OnReply
+from bisik_protocol.chat.messages import Admitted, Code, Reply
+from bisik_protocol.chat.messages import Refused as RefusedReply
+from bisik_protocol.crypto.identity import SigningKey
+
+REPLY_S: Final = 30.0  # the server lets somebody who guesses wait, 15 s at most from one address
+
+
+class Gate:
+    """Each method raises Refused, Unreachable or IdentityMismatch."""
+
+    def __init__(self, link: Link, newcomer: Newcomer, news: News) -> None:
+        self._link = link
+        self._newcomer = newcomer
+        self._news = news
+
+    async def prove(self, join_password: str) -> None:
+        """Show the join password; everything else needs that first."""
+        await self._ask(lambda on_reply: self._newcomer.prove(join_password, on_reply))
+
+    async def register(self, name: str) -> str | None:
+        """Take a name for this device. The login ID, or None when the name was this device's already.
+
+        That is so when an earlier try was cut off: the server knows the device, and the ID was lost on the way.
+        """
+        try:
+            admitted = await self._ask(lambda on_reply: self._newcomer.register(name, on_reply))
+        except Refused as refused:
+            if refused.code not in (Code.NAME_TAKEN, Code.DEVICE_KNOWN):
+                raise
+            try:
+                await self.login(name, None)
+            except Refused:
+                raise refused from None
+            return None
+        return admitted.login_id if isinstance(admitted, Admitted) else None
+
+    async def login(self, name: str, login_id: str | None) -> None:
+        """Log in by name, and by login ID where the device is new."""
+        await self._ask(lambda on_reply: self._newcomer.login(name, login_id, on_reply))
+
+    async def _ask(self, ask: Callable[[OnReply], None]) -> Reply:
+        replies: list[Reply] = []
+        ask(replies.append)
+        self._link.kick()
+        with trio.move_on_after(REPLY_S):
+            while not replies and self._link.failed is None and not self._link.never_reached:
+                await self._news.wait()
+        if self._link.failed is not None:
+            raise self._link.failed
+        if not replies:
+            raise Unreachable(self._link.last_trouble or "The server does not answer.")
+        if isinstance(replies[0], RefusedReply):
+            raise Refused(replies[0].code, replies[0].text)
+        return replies[0]
+
+
+@asynccontextmanager
+async def open_gate(host: str, port: int, fingerprint: bytes, device: SigningKey) -> AsyncIterator[Gate]:
+    """Stand before a server whose fingerprint is known, or was confirmed by a person."""
+    newcomer, news = Newcomer(device), News()
+    link = Link(newcomer, host=host, port=port, fingerprint=fingerprint, on_turn=news.tell)
+    async with held(link):
+        yield Gate(link, newcomer, news)
+
+
+async def register(
+    home: Home, *, host: str, port: int, fingerprint: bytes, join_password: str, name: str
+) -> tuple[Profile, str | None]:
+    """Take a name and remember it in the home. The login ID is None as `Gate.register` says."""
+    device = await trio.to_thread.run_sync(home.device, fingerprint)
+    async with open_gate(host, port, fingerprint, device) as gate:
+        await gate.prove(join_password)
+        login_id = await gate.register(name)
+        return home.save(name=name, host=host, port=port, fingerprint=fingerprint), login_id
+
+
+async def login(
+    home: Home, *, host: str, port: int, fingerprint: bytes, join_password: str, name: str, login_id: str
+) -> Profile:
+    """Bring a name to this new device, and remember it in the home."""
+    device = await trio.to_thread.run_sync(home.device, fingerprint)
+    async with open_gate(host, port, fingerprint, device) as gate:
+        await gate.prove(join_password)
+        await gate.login(name, login_id)
+        return home.save(name=name, host=host, port=port, fingerprint=fingerprint)
