@@ -57,3 +57,10 @@ class Interrupted(BisikError):  # noqa: N818
     """The person stopped it."""
 
     exit_code = 130
+
+
+class Nonsense(BisikError):  # noqa: N818
+    """The server answered something that no server of this protocol answers."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The server's answer makes no sense ({reason}). Are server and client of the same version?")

@@ -1,0 +1,329 @@
+"""The library: a chat as an object, for programs.
+
+    async with bisik.open_chat(invite, name="tama", home=path) as chat:
+        receipt = await chat.send("#lobby", "halo")
+        async for event in chat.events():
+            ...
+
+It joins a `conversation` to a `link` and waits for things; the rules are theirs. Errors are
+BisikErrors, never groups.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, Self, TypeVar, cast
+
+import trio
+
+from bisik.conversation import Conversation, refusal_untrusted
+from bisik.errors import BisikError, Nonsense, NotStored, Unreachable, WrongUsage
+from bisik.events import ChatEvent, Event, Join, Leave, LinkState, Message, OwnMessage, Receipt
+from bisik.history import Archive
+from bisik.home import Home, Profile
+from bisik.link import Link, held
+from bisik.news import News
+from bisik.requests import MakeRequest
+from bisik.store import Store
+from bisik.visit import visit
+from bisik_protocol.chat import messages
+from bisik_protocol.chat.messages import MAX_TEXT_BYTES, MemberInfo, Presence, Reply, RoomInfo
+from bisik_protocol.chat.names import LOBBY, InvalidName, canonical_room
+from bisik_protocol.chat.statements import Kind
+from bisik_protocol.crypto.identity import SigningKey
+from bisik_protocol.transport.stats import ConnectionStats
+
+CONNECT_TIMEOUT_S: Final = 30.0
+
+E = TypeVar("E", bound=Event)
+
+
+class Chat:
+    """A chat that is open. Made by `open_chat`."""
+
+    def __init__(self, profile: Profile, store: Store, device: SigningKey, *, reader: str) -> None:
+        self.profile = profile
+        self.name = profile.name
+        """Who one is here."""
+        self._store = store
+        self._conversation = Conversation(name=profile.name, device=device, store=store, reader=reader)
+        self._news = News()
+        self._link = Link(
+            self._conversation,
+            host=profile.host,
+            port=profile.port,
+            fingerprint=profile.fingerprint,
+            on_change=self._conversation.reader.put_side,
+            on_turn=self._news.tell,
+        )
+
+    # Saying -----------------------------------------------------------------------------------------------------
+
+    async def send(self, room: str, text: str, *, kind: Literal["say", "act"] = "say") -> Receipt:
+        """Say something; returns once it is in the server's log.
+
+        Cancelled before that, it stays in the outbox on disk and goes out at the next occasion. Raises WrongUsage for
+        an empty or too long text, Refused where the server will not take it, NotStored where the chat has failed.
+        """
+        return await self.stored(await self.queue(room, text, kind=kind), room)
+
+    async def queue(self, room: str, text: str, *, kind: Literal["say", "act"] = "say") -> int:
+        """Put something into the outbox, and return its id there once it is on disk. Raises WrongUsage."""
+        room, text = room_name(room), _sayable(text)
+        enqueue = partial(
+            self._conversation.outbox.enqueue,
+            room,
+            text,
+            kind=Kind(kind),
+            time_ms=time.time_ns() // 1_000_000,
+            checkpoint=self._conversation.checkpoints.root,
+        )
+        outbox_id = await trio.to_thread.run_sync(enqueue)
+        self._conversation.post(room)
+        self._conversation.reader.put_side(OwnMessage(state="queued", room=room, outbox_id=outbox_id))
+        self._news.tell()
+        self._link.kick()
+        return outbox_id
+
+    async def stored(self, outbox_id: int, room: str) -> Receipt:
+        """Wait until a queued message is in the server's log. Raises as `send` does."""
+        outcomes: list[Receipt | BisikError] = []
+        self._conversation.waiters.add(outbox_id, room_name(room), outcomes.append)
+        try:
+            while not outcomes:
+                if self._link.failed is not None:
+                    raise NotStored(f"{self._link.failed} The message stays in the outbox.") from self._link.failed
+                await self._news.wait()
+        finally:
+            self._conversation.waiters.drop(outbox_id)
+        if isinstance(outcomes[0], BisikError):
+            raise outcomes[0]
+        return outcomes[0]
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are in the outbox."""
+        return self._conversation.outbox.count()
+
+    def queued_text(self, outbox_id: int) -> str:
+        """What a message in the outbox says."""
+        return self._conversation.outbox.text(outbox_id)
+
+    # Hearing ----------------------------------------------------------------------------------------------------
+
+    def events(self) -> "EventStream[ChatEvent]":
+        """Messages, joins and leaves of the rooms that were joined, for ever, from where this reader last was.
+
+        An event counts as read when the next one is asked for, or the chat is closed without an error. Raises what
+        the chat fails with.
+        """
+        return EventStream(self._next_event, lambda event: isinstance(event, Message | Join | Leave))
+
+    def everything(self) -> "EventStream[Event]":
+        """Like `events`, with the link's state, own messages' states and notices in between."""
+        return EventStream(self._next_event, lambda event: True)
+
+    async def _next_event(self) -> Event:
+        await trio.lowlevel.checkpoint()
+        while True:
+            event = self._conversation.next_event()
+            self._link.kick()
+            if event is not None:
+                return event
+            if self._link.failed is not None:
+                raise self._link.failed
+            await self._news.wait()
+
+    # Rooms ------------------------------------------------------------------------------------------------------
+
+    @property
+    def rooms(self) -> list[str]:
+        """The rooms that are followed."""
+        return self._conversation.rooms
+
+    async def join(self, room: str, *, presence: Presence = Presence.MEMBER, context: int = 0) -> None:
+        """Follow a room; returns once the server has let us in. Raises Refused."""
+        name = room_name(room)
+        await self._done(partial(self._conversation.join, name, presence, context=context))
+        if presence is Presence.MEMBER:
+            self._store.remember_room(name)
+
+    def follow(self, room: str, *, presence: Presence = Presence.MEMBER, context: int = 0) -> None:
+        """Like `join`, and does not wait."""
+        self._conversation.join(room_name(room), presence, context=context)
+        self._link.kick()
+
+    def remembered_rooms(self) -> list[str]:
+        """The rooms that were joined here and not left, in this visit or an earlier one; at first the lobby."""
+        return self._store.rooms() or [LOBBY]
+
+    async def leave(self, room: str) -> None:
+        """Follow a room no more."""
+        name = room_name(room)
+        self._store.forget_room(name)
+        await self._done(partial(self._conversation.leave, name))
+
+    async def list_rooms(self) -> list[RoomInfo]:
+        """All rooms of the server."""
+        reply = await self._ask(messages.ListRooms)
+        if not isinstance(reply, messages.Rooms):
+            raise Nonsense("reply")
+        return reply.rooms
+
+    async def who(self, room: str = LOBBY) -> list[MemberInfo]:
+        """Who is in a room. Raises Refused where there is no such room."""
+        reply = await self._ask(partial(messages.ListMembers, room=room_name(room)))
+        if not isinstance(reply, messages.Members):
+            raise Nonsense("reply")
+        return reply.members
+
+    def history(self, room: str = LOBBY) -> Archive:
+        """What was said in a room, from the server's log."""
+        return Archive(room_name(room), self._ask, self._conversation.authors)
+
+    # How things are ---------------------------------------------------------------------------------------------
+
+    @property
+    def link_state(self) -> LinkState:
+        return self._link.state
+
+    def stats(self) -> ConnectionStats | None:
+        """How the connection does: round trip, losses. None while there is none."""
+        return self._link.stats()
+
+    async def wait_admitted(self, timeout_s: float, *, patient: bool = True) -> None:
+        """Until the server has let us in. Without patience the first failed round of trying is enough.
+
+        Raises Unreachable, IdentityMismatch or Refused.
+        """
+        with trio.move_on_after(timeout_s):
+            while not self._conversation.admitted:
+                if self._link.failed is not None:
+                    raise self._link.failed
+                if self._link.never_reached and not patient:
+                    break
+                await self._news.wait()
+        if not self._conversation.admitted:
+            raise Unreachable(self._link.last_trouble or f"{self.profile.address} does not answer.")
+
+    # Inside -----------------------------------------------------------------------------------------------------
+
+    def _ask(self, make: MakeRequest) -> "_Question":
+        question = _Question(self)
+        self._conversation.ask(make, question.replies.append)
+        self._link.kick()
+        return question
+
+    async def _done(self, start: Callable[..., None]) -> None:
+        replies: list[BisikError | None] = []
+        start(on_reply=replies.append)
+        self._link.kick()
+        await self._until(lambda: bool(replies))
+        if replies[0] is not None:
+            raise replies[0]
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            if self._link.failed is not None:
+                raise self._link.failed
+            await self._news.wait()
+
+
+class _Question:
+    """Asked; to be awaited for its reply, or not."""
+
+    def __init__(self, chat: Chat) -> None:
+        self.replies: list[Reply] = []
+        self._chat = chat
+
+    def __await__(self) -> Generator[Any, None, Reply]:
+        return self._reply().__await__()
+
+    async def _reply(self) -> Reply:
+        await self._chat._until(lambda: bool(self.replies))
+        if isinstance(self.replies[0], messages.Refused):
+            raise refusal_untrusted(self.replies[0])
+        return self.replies[0]
+
+
+class EventStream(Generic[E]):
+    """Events for `async for`. Unlike an async generator it may be dropped at any point, and begun again."""
+
+    def __init__(self, next_event: Callable[[], Awaitable[Event]], is_wanted: Callable[[Event], bool]) -> None:
+        self._next_event = next_event
+        self._is_wanted = is_wanted
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> E:
+        while True:
+            event = await self._next_event()
+            if self._is_wanted(event):
+                return cast(E, event)
+
+
+@asynccontextmanager
+async def open_chat(
+    invite: str | None = None,
+    *,
+    name: str | None = None,
+    home: str | Path | None = None,
+    rooms: Sequence[str] | None = (LOBBY,),
+    presence: Presence = Presence.MEMBER,
+    reader: str = "library",
+    context: int = 0,
+    connect_timeout_s: float | None = CONNECT_TIMEOUT_S,
+) -> AsyncIterator[Chat]:
+    """Open a chat: register `name` at the first use of an invite, log in with this home's device after that.
+
+    Without an invite, the server that this home used last. `rooms` are followed from the start; None stands for those
+    that a person joined here. `reader` names the place in each room that is gone on from. Without a timeout it opens
+    at once, offline if need be.
+
+    Raises Refused, Unreachable, IdentityMismatch, HomeError, NotKnown, WrongUsage.
+    """
+    home_ = Home.locate(home)
+    profile = await visit(home_, invite, name)
+    async with open_profile(home_, profile, reader=reader) as chat:
+        for room in chat.remembered_rooms() if rooms is None else rooms:
+            chat.follow(room, presence=presence, context=context)
+        if connect_timeout_s is not None:
+            await chat.wait_admitted(connect_timeout_s)
+        yield chat
+
+
+@asynccontextmanager
+async def open_profile(home: Home, profile: Profile, *, reader: str) -> AsyncIterator[Chat]:
+    """Open a chat as somebody whom this home already knows, with no rooms; it connects in the background."""
+    device = await trio.to_thread.run_sync(home.device, profile.fingerprint)
+    store = await trio.to_thread.run_sync(Store, profile.store_path)
+    try:
+        chat = Chat(profile, store, device, reader=reader)
+        async with held(chat._link):
+            yield chat
+            chat._conversation.reader.done()
+        chat._conversation.reader.save()
+    finally:
+        store.close()
+
+
+def room_name(text: str) -> str:
+    """A room's name in its one spelling. Raises WrongUsage."""
+    try:
+        return canonical_room(text)
+    except InvalidName as error:
+        raise WrongUsage(str(error)) from None
+
+
+def _sayable(text: str) -> str:
+    """What may be signed: text that is UTF-8 and neither empty nor too long. Raises WrongUsage."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    if not text.strip():
+        raise WrongUsage("There is nothing to send.")
+    size = len(text.encode())
+    if size > MAX_TEXT_BYTES:
+        raise WrongUsage(f"That is too long for one message: {size} bytes, and {MAX_TEXT_BYTES} are the most.")
+    return text
