@@ -46,6 +46,12 @@ class LogFull(LogError):  # noqa: N818
     """There is no room. Nothing of the refused records is stored; the same call succeeds once there is room."""
 
 
+def sentence(problem: Exception) -> str:
+    """What a lower layer says is wrong, as a sentence."""
+    text = str(problem)
+    return f"{text[0].upper()}{text[1:].removesuffix('.')}."
+
+
 def is_full(error: OSError) -> bool:
     """Whether the disk, or its owner's share of it, is full; everything else is a disk that failed."""
     return error.errno in _FULL

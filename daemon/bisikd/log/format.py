@@ -24,8 +24,9 @@ MAX_PAYLOAD_BYTES: Final = 128 * 1024  # an entry is at most 64 KiB, the transpo
 MAX_COUNTER: Final = (1 << 32) - 1  # GCM allows 2**32 nonces of this form under one key
 MAX_RECIPIENTS: Final = 2  # the server, and an auditor
 
-# magic, version, recipients, segment number, created (ms), tree size and root before it, fingerprint, key commitment
-_HEADER: Final = struct.Struct(">8sIIQQQ32s32s32s")
+# magic, version, recipients, segment number, created (ms), bytes of the segment before it, tree size and root before
+# it, fingerprint, key commitment
+_HEADER: Final = struct.Struct(">8sIIQQQQ32s32s32s")
 _RECIPIENT: Final = struct.Struct(f">32s{OAEP_BYTES}s")
 HEADER_START_BYTES: Final = _HEADER.size
 MAX_HEADER_BYTES: Final = _HEADER.size + MAX_RECIPIENTS * _RECIPIENT.size + SIGNATURE_BYTES
@@ -83,6 +84,7 @@ class SegmentHeader:
 
     number: int  # from 1
     created_ms: int
+    previous_bytes: int  # the length, for good, of the segment before this one; 0 if there is none
     tree_size: int  # leaves in all segments before this one
     root: bytes  # over these leaves
     fingerprint: bytes  # of the server
@@ -91,8 +93,8 @@ class SegmentHeader:
     signature: bytes = b""  # the server's, over `unsigned()`, in HEADER_CONTEXT
 
     def unsigned(self) -> bytes:
-        head = (MAGIC, VERSION, len(self.keys), self.number, self.created_ms, self.tree_size)
-        start = _HEADER.pack(*head, self.root, self.fingerprint, self.commitment)
+        head = (MAGIC, VERSION, len(self.keys), self.number, self.created_ms, self.previous_bytes)
+        start = _HEADER.pack(*head, self.tree_size, self.root, self.fingerprint, self.commitment)
         return start + b"".join(_RECIPIENT.pack(key.recipient, key.wrapped) for key in self.keys)
 
     def to_bytes(self) -> bytes:
@@ -106,9 +108,8 @@ def read_header(data: bytes) -> SegmentHeader:
     """The header that `data` starts with. Raises Malformed."""
     if len(data) < _HEADER.size:
         raise Malformed("the segment's header is cut short")
-    magic, version, recipients, number, created_ms, tree_size, root, fingerprint, commitment = _HEADER.unpack_from(
-        data
-    )
+    magic, version, recipients, number, *rest = _HEADER.unpack_from(data)
+    created_ms, previous_bytes, tree_size, root, fingerprint, commitment = rest
     if magic != MAGIC:
         raise Malformed("this is not a segment of a bisik log")
     if version != VERSION:
@@ -122,6 +123,7 @@ def read_header(data: bytes) -> SegmentHeader:
     return SegmentHeader(
         number=number,
         created_ms=created_ms,
+        previous_bytes=previous_bytes,
         tree_size=tree_size,
         root=root,
         fingerprint=fingerprint,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bisik_protocol.crypto.identity import ServerIdentity
 from bisikd.log.catalogue import Catalogue
-from bisikd.log.errors import IndexDamaged, LogDamaged, LogFailed, full
+from bisikd.log.errors import IndexDamaged, LogDamaged, LogFailed, full, sentence
 from bisikd.log.facts import read_fact
 from bisikd.log.files import FileSystem
 from bisikd.log.format import Malformed
@@ -84,8 +84,8 @@ def _start(files: FileSystem, directory: Path, identity: ServerIdentity, mark: W
     if segment.header_hash != mark.header_hash:
         raise LogDamaged(path, 0, f"This is another segment than the one that was here before. {advice}")
     if size < mark.position.offset:
-        sentence = f"The segment ends here, and was {mark.position.offset} bytes long: stored messages are missing."
-        raise LogDamaged(path, size, f"{sentence} {advice}")
+        lost = f"The segment ends here, and was {mark.position.offset} bytes long: stored messages are missing."
+        raise LogDamaged(path, size, f"{lost} {advice}")
     return mark.start
 
 
@@ -107,7 +107,7 @@ class _Feed:
             try:
                 staged.admit(read_fact(leaf.kind, leaf.payload))
             except (Malformed, Disagrees) as error:
-                raise LogDamaged(segment.path, leaf.offset, str(error)) from None
+                raise LogDamaged(segment.path, leaf.offset, sentence(error)) from None
         self._catalogue.add(segment.number, [leaf.offset for leaf in group.leaves], staged)
         if group.note:
             self._index.set_checkpoint(Place(segment.number, group.offset))

@@ -65,6 +65,7 @@ class Recovered:
     """What is known once all segments have been read."""
 
     last_number: int  # 0: there is no segment
+    last_bytes: int  # the length of the last segment, on the disk
     tree: Frontier
 
 
@@ -80,7 +81,7 @@ def recover(
 
     Raises LogDamaged, having changed nothing, wherever the rules refuse; OSError if the disk does.
     """
-    tree = start.tree if start else Frontier()
+    tree, length = start.tree if start else Frontier(), 0
     numbers = list_segments(files, directory)
     for number in numbers[(start.number if start else 1) - 1 :]:
         path = segment_path(directory, number)
@@ -91,27 +92,34 @@ def recover(
             if start and number == start.number:
                 replay = Replay(segment, start.position, tree)
             else:
-                check_continues(segment, tree)
+                check_continues(segment, tree, length)
                 replay = Replay(segment, start_of(segment), tree)
             for group in replay:
                 on_group(segment, group, replay.tree)
             tree = replay.tree
-            verdict = judge(replay.extent(), last=number == numbers[-1])
+            extent = replay.extent(last=number == numbers[-1])
+        verdict = judge(extent, last=number == numbers[-1])
         if isinstance(verdict, Refusal):
             raise LogDamaged(path, verdict.offset, verdict.sentence)
         if isinstance(verdict, Cut):
             _cut(files, path, verdict.at)
-    return Recovered(numbers[-1] if numbers else 0, tree)
+        length = verdict.at if isinstance(verdict, Cut) else extent.size
+    return Recovered(numbers[-1] if numbers else 0, length, tree)
 
 
-def check_continues(segment: Segment, tree: Frontier) -> None:
-    """Raises LogDamaged unless the segment's header names exactly the tree that the segments before it make."""
+def check_continues(segment: Segment, tree: Frontier, previous_bytes: int) -> None:
+    """Raises LogDamaged unless the segment's header names exactly what lies before it."""
     if (segment.header.tree_size, segment.header.root) != (tree.size, tree.root()):
         sentence = (
             f"This segment continues a log of {segment.header.tree_size} records, and before it lie {tree.size}."
         )
         if segment.header.tree_size == tree.size:
             sentence = "This segment continues other records than those before it."
+        raise LogDamaged(segment.path, 0, sentence)
+    if segment.header.previous_bytes != previous_bytes:
+        sentence = (
+            f"The segment before this one was {segment.header.previous_bytes} bytes long, and is {previous_bytes}."
+        )
         raise LogDamaged(segment.path, 0, sentence)
 
 

@@ -58,7 +58,7 @@ class Extent:
     settled: Position  # where the last settled group ends
     sound_end: int  # up to here every record is authentic
     size: int
-    newest_group_behind: int | None  # the highest group number among authentic records behind sound_end
+    newest_group_behind: int | None  # the highest group number of authentic records behind sound_end, if looked at
 
 
 @dataclass
@@ -101,9 +101,10 @@ class Replay:
             yield Group(record.kind, leaves, offset, self._settled, note)
             leaves = []
 
-    def extent(self) -> Extent:
+    def extent(self, *, last: bool) -> Extent:
+        """How the segment ends; what lies behind the authentic records is looked at in the last segment only."""
         behind = None
-        if self._end < self._size:
+        if last and self._end < self._size:
             behind = _newest_group(self.segment, self._end, self._size, enough=self._settled.group + 2)
         return Extent(self._settled, self._end, self._size, behind)
 

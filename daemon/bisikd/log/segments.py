@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bisik_protocol.crypto.identity import DecryptionKey, EncryptionKey, ServerIdentity, VerifyKey
-from bisikd.log.errors import LogDamaged, failed, full, is_full
+from bisikd.log.errors import LogDamaged, failed, full, is_full, sentence
 from bisikd.log.files import File, FileSystem
 from bisikd.log.format import (
     HEADER_CONTEXT,
@@ -83,6 +83,7 @@ def create_segment(
     *,
     number: int,
     created_ms: int,
+    previous_bytes: int,
     tree: Frontier,
     identity: ServerIdentity,
     auditor: EncryptionKey | None,
@@ -97,6 +98,7 @@ def create_segment(
     unsigned = SegmentHeader(
         number=number,
         created_ms=created_ms,
+        previous_bytes=previous_bytes,
         tree_size=tree.size,
         root=tree.root(),
         fingerprint=identity.fingerprint,
@@ -162,8 +164,7 @@ def open_segment(
         secret = _unwrap(header, number, key, signing)
     except Malformed as error:
         file.close()
-        sentence = str(error)
-        raise LogDamaged(path, 0, f"{sentence[0].upper()}{sentence[1:]}.") from None
+        raise LogDamaged(path, 0, sentence(error)) from None
     except BaseException:
         file.close()
         raise

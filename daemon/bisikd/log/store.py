@@ -14,7 +14,7 @@ from threading import Lock, RLock
 from bisik_protocol.crypto.identity import EncryptionKey, ServerIdentity
 from bisik_protocol.errors import LocalProtocolError
 from bisikd.log.checkpoint import Checkpoint, origin_of, read_checkpoint, sign_checkpoint
-from bisikd.log.errors import LogError, LogFailed, LogFull, failed, full, is_full
+from bisikd.log.errors import LogError, LogFailed, LogFull, failed, full, is_full, sentence
 from bisikd.log.facts import read_fact
 from bisikd.log.files import REAL_FILES, FileSystem
 from bisikd.log.format import Malformed, Record
@@ -46,13 +46,14 @@ class _Maker:
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
 
-    def make(self, number: int, tree: Frontier) -> SegmentWriter:
-        """Raises LogFull or LogFailed."""
+    def make(self, number: int, previous_bytes: int, tree: Frontier) -> SegmentWriter:
+        """Segment `number`, behind one of so many bytes and over this tree. Raises LogFull or LogFailed."""
         new: NewSegment = create_segment(
             self.files,
             self.directory,
             number=number,
             created_ms=self.now_ms(),
+            previous_bytes=previous_bytes,
             tree=tree,
             identity=self.identity,
             auditor=self.auditor,
@@ -108,7 +109,8 @@ class Log:
             ready = open_recovered(files, directory, identity, None if index_in_memory else directory / INDEX_NAME)
             try:
                 remove_unfinished(files, directory)
-                writer = maker.make(ready.recovered.last_number + 1, ready.recovered.tree)
+                recovered = ready.recovered
+                writer = maker.make(recovered.last_number + 1, recovered.last_bytes, recovered.tree)
                 return cls(ready, maker, writer, policy)
             except BaseException:
                 ready.catalogue.close()
@@ -175,7 +177,7 @@ class Log:
             try:
                 staged.admit(read_fact(record.kind, record.payload))
             except (Malformed, Disagrees) as error:
-                raise LocalProtocolError(str(error)) from None
+                raise LocalProtocolError(sentence(error)) from None
         return staged
 
     def _rotate(self) -> None:
@@ -183,7 +185,8 @@ class Log:
         self._write_checkpoint()
         self._writer.sync()  # nothing of a segment may be in doubt once another follows it
         with self._fatal():
-            writer = self._maker.make(self._writer.segment.number + 1, self._writer.tree)
+            old = self._writer
+            writer = self._maker.make(old.segment.number + 1, old.size, old.tree)
         self._writer.close()
         self._writer = writer
 

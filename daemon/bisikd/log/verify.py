@@ -12,7 +12,7 @@ from pathlib import Path
 from bisik_protocol.chat.statements import STATEMENT_CONTEXT
 from bisik_protocol.crypto.identity import DecryptionKey, VerifyKey
 from bisikd.log.checkpoint import origin_of, verify_checkpoint
-from bisikd.log.errors import LogDamaged
+from bisikd.log.errors import LogDamaged, sentence
 from bisikd.log.facts import DeviceFact, Fact, MessageFact, read_fact
 from bisikd.log.files import REAL_FILES, FileSystem
 from bisikd.log.format import Malformed, RecordKind
@@ -81,17 +81,18 @@ def _groups(
     files: FileSystem, directory: Path, key: DecryptionKey, signing: VerifyKey, report: Report
 ) -> Iterator[tuple[Segment, Group, Frontier]]:
     """Every settled group with the tree after it. Raises LogDamaged where recovery would refuse."""
-    tree = Frontier()
+    tree, length = Frontier(), 0
     numbers = list_segments(files, directory)
     for number in numbers:
         segment = open_segment(files, segment_path(directory, number), number, key, signing)
         with closing(segment.file):
-            check_continues(segment, tree)
+            check_continues(segment, tree, length)
             replay = Replay(segment, start_of(segment), tree)
             for group in replay:
                 yield segment, group, replay.tree
             tree = replay.tree
-            extent = replay.extent()
+            extent = replay.extent(last=number == numbers[-1])
+            length = extent.size
         verdict = judge(extent, last=number == numbers[-1])
         if isinstance(verdict, Refusal):
             raise LogDamaged(segment.path, verdict.offset, verdict.sentence)
@@ -136,12 +137,12 @@ class _Check:
             try:  # size and root were compared while reading
                 verify_checkpoint(group.note, origin_of(segment.header.fingerprint), signing)
             except ValueError as error:
-                self._problem(segment, group.offset, str(error))
+                self._problem(segment, group.offset, error)
         for leaf in group.leaves:
             try:
                 self._leaf(read_fact(leaf.kind, leaf.payload))
             except (Malformed, Disagrees) as error:
-                self._problem(segment, leaf.offset, str(error))
+                self._problem(segment, leaf.offset, error)
 
     def _leaf(self, fact: Fact) -> None:
         """Raises Disagrees."""
@@ -168,5 +169,5 @@ class _Check:
             self._report.messages += 1
             known.tips[fact.entry.room, fact.statement.author] = fact.statement.seq, fact.hash
 
-    def _problem(self, segment: Segment, offset: int, sentence: str) -> None:
-        self._report.problems.append(str(LogDamaged(segment.path, offset, sentence)))
+    def _problem(self, segment: Segment, offset: int, error: Exception) -> None:
+        self._report.problems.append(str(LogDamaged(segment.path, offset, sentence(error))))

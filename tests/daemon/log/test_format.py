@@ -32,6 +32,7 @@ def header(recipients: int = 1) -> SegmentHeader:
     return SegmentHeader(
         number=3,
         created_ms=1_700_000_000_000,
+        previous_bytes=5000,
         tree_size=258,
         root=b"r" * 32,
         fingerprint=b"f" * 32,
@@ -45,7 +46,7 @@ def test_a_header_is_these_bytes() -> None:
     """Every field in its place, big-endian."""
     assert header().to_bytes() == (
         b"bisiklog"
-        + bytes.fromhex("00000001 00000001 0000000000000003 0000018bcfe56800 0000000000000102")
+        + bytes.fromhex("00000001 00000001 0000000000000003 0000018bcfe56800 0000000000001388 0000000000000102")
         + b"r" * 32
         + b"f" * 32
         + b"c" * 32
@@ -55,7 +56,7 @@ def test_a_header_is_these_bytes() -> None:
     )
 
 
-@pytest.mark.parametrize(("recipients", "length"), [(1, 936), (2, 1352)])
+@pytest.mark.parametrize(("recipients", "length"), [(1, 944), (2, 1360)])
 def test_a_header_is_read_back_from_the_start_of_a_file(recipients: int, length: int) -> None:
     """With an auditor and without; what follows it is not looked at."""
     data = header(recipients).to_bytes()
@@ -63,7 +64,7 @@ def test_a_header_is_read_back_from_the_start_of_a_file(recipients: int, length:
     assert read_header(data + b"and more") == header(recipients)
 
 
-@pytest.mark.parametrize("length", [0, 1, 8, 135, 136, 551, 935])
+@pytest.mark.parametrize("length", [0, 1, 8, 143, 144, 559, 943])
 def test_a_header_cut_short_is_refused(length: int) -> None:
     """Wherever it ends."""
     with pytest.raises(Malformed, match="cut short"):
