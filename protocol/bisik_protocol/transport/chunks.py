@@ -13,6 +13,7 @@ class Chunk:
     __slots__ = (
         "acknowledged",
         "copies",
+        "cost",
         "data",
         "due",
         "first_sent",
@@ -24,10 +25,12 @@ class Chunk:
         "thin",
     )
 
-    def __init__(self, lane: int, head: bytes, data: bytes) -> None:
+    def __init__(self, lane: int, head: bytes, data: bytes, cost: int) -> None:
+        """`cost` is what sending it for the first time takes from the flow-control windows."""
         self.lane = lane
         self.head = head
         self.data = data
+        self.cost = cost
         self.size = len(head) + len(data)
         self.acknowledged = False
         self.outstanding = 0  # packets in flight that carry it
@@ -36,8 +39,3 @@ class Chunk:
         self.last_sent = 0.0
         self.thin = False  # whether `repair` watches it
         self.due = 0.0  # when repair sends the next copy
-
-    @property
-    def cost(self) -> int:
-        """What it takes from the flow-control windows."""
-        return len(self.data) + CHUNK_OVERHEAD_COST

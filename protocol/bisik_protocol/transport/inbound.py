@@ -8,7 +8,7 @@ from bisik_protocol.transport.control import ControlFrames
 from bisik_protocol.transport.events import MessageReceived
 from bisik_protocol.wire.frames import MAX_DATA, MAX_LANE_DATA, Message, encode_max_data, encode_max_lane_data
 
-LANE_WINDOW: Final = 128 * 1024  # cost, see CHUNK_OVERHEAD_COST, beyond what the application has taken
+LANE_WINDOW: Final = 160 * 1024  # cost, see CHUNK_OVERHEAD_COST, beyond what the application has taken
 CONNECTION_WINDOW: Final = 256 * 1024
 MAX_LANES: Final = 128
 

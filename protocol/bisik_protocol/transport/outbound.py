@@ -4,8 +4,8 @@ from collections import deque
 from typing import Final
 
 from bisik_protocol.errors import LocalProtocolError
-from bisik_protocol.transport.chunks import Chunk
-from bisik_protocol.transport.inbound import LANE_WINDOW
+from bisik_protocol.transport.chunks import CHUNK_OVERHEAD_COST, Chunk
+from bisik_protocol.transport.inbound import CONNECTION_WINDOW, LANE_WINDOW
 from bisik_protocol.wire.frames import MAX_FRAGMENTS, message_head
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
@@ -13,6 +13,11 @@ MAX_CHUNK_BYTES: Final = 1080  # with packet header, tag, frame head and a long 
 LANE_LOW_WATER_BYTES: Final = 32 * 1024
 
 assert MAX_CHUNK_BYTES * MAX_FRAGMENTS >= MAX_MESSAGE_BYTES  # noqa: S101 # two constants of one design
+
+# New credit is told when half a window is left. Were a message's cost above that, its sender could wait for credit
+# that nobody is going to tell.
+MAX_MESSAGE_COST: Final = MAX_MESSAGE_BYTES + MAX_FRAGMENTS * CHUNK_OVERHEAD_COST
+assert min(LANE_WINDOW, CONNECTION_WINDOW) // 2 >= MAX_MESSAGE_COST  # noqa: S101
 
 
 class SendLane:
@@ -36,13 +41,16 @@ class SendLane:
         sequence = self.sequence
         self.sequence += 1
         count = -(-len(data) // MAX_CHUNK_BYTES)
+        # The first fragment pays for all. What was begun can then always be finished: fragments of many lanes would
+        # otherwise use up the connection's credit between them, with no message whole and none to be taken.
+        cost = len(data) + count * CHUNK_OVERHEAD_COST
         if count == 1:
-            self.queue.append(Chunk(self.number, message_head(self.number, sequence, 0, 1, len(data)), data))
+            self.queue.append(Chunk(self.number, message_head(self.number, sequence, 0, 1, len(data)), data, cost))
         else:
             for index in range(count):
                 part = data[index * MAX_CHUNK_BYTES : (index + 1) * MAX_CHUNK_BYTES]
                 head = message_head(self.number, sequence, index, count, len(part))
-                self.queue.append(Chunk(self.number, head, part))
+                self.queue.append(Chunk(self.number, head, part, 0 if index else cost))
         self.backlog += len(data)
         if self.backlog > LANE_LOW_WATER_BYTES:
             self.was_high = True

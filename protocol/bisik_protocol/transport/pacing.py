@@ -3,6 +3,7 @@
 from typing import Final
 
 PACING_GAIN: Final = 1.25
+ROUNDING_BYTES: Final = 1.0  # who waited as long as told may find this much missing, and must not be told to wait 0 s
 
 
 class Pacer:
@@ -21,7 +22,7 @@ class Pacer:
         self._tokens = min(self._burst, self._tokens + max(now - self._last, 0.0) * rate)
         self._last = now
         missing = size - self._tokens
-        return missing / rate if missing > 0 else 0.0
+        return missing / rate if missing > ROUNDING_BYTES else 0.0
 
     def on_sent(self, size: int) -> None:
         """May go below zero: probes, repairs and acknowledgements are not held back, but they count."""
