@@ -18,7 +18,7 @@ from bisik_protocol.transport.chunks import Chunk
 from bisik_protocol.transport.closing import Closing
 from bisik_protocol.transport.config import TransportConfig
 from bisik_protocol.transport.congestion import CongestionWindow
-from bisik_protocol.transport.control import ControlFrames
+from bisik_protocol.transport.control import ControlFrames, SentFrame
 from bisik_protocol.transport.events import CloseCode, Closed, ConnectionEvent, LaneDrained, MessageReceived
 from bisik_protocol.transport.inbound import Inbound
 from bisik_protocol.transport.loss_meter import LossMeter
@@ -447,6 +447,8 @@ class Connection:
 
     def _next_datagram(self, now: float) -> bytes | None:
         room = min(MIN_DATAGRAM_BYTES, self.path.allowance()) - OVERHEAD_BYTES
+        if room <= 0:
+            return None
         parts: list[bytes] = []
         while self._responses and room >= len(self._responses[0]):
             parts.append(self._responses.popleft())
@@ -458,13 +460,12 @@ class Connection:
                 parts.append(ack)
                 room -= len(ack)
                 told = self._reader.largest
-        if room <= 0:
-            return None
-        keys: list[tuple[int, int]] = []
+        controls: list[SentFrame] = []
         if self._controls:
-            keys, encoded = self._controls.take(room)
-            parts += encoded
-            room -= sum(map(len, encoded))
+            controls = self._controls.take(room)
+            for _, frame in controls:
+                parts.append(frame)
+                room -= len(frame)
         chunks = self._sending.choose(room, now, self._loss_guess(), self._silence(now))
         for chunk in chunks:
             parts.append(chunk.head)
@@ -473,12 +474,12 @@ class Connection:
             parts.append(frames.PING_FRAME)
         if not parts:
             return None
-        return self._seal(parts, chunks, keys, told, now)
+        return self._seal(parts, chunks, controls, told, now)
 
     def _seal(
-        self, parts: list[bytes], chunks: list[Chunk], keys: list[tuple[int, int]], told: int, now: float
+        self, parts: list[bytes], chunks: list[Chunk], controls: list[SentFrame], told: int, now: float
     ) -> bytes:
-        eliciting = bool(chunks or keys or self._ping_due)
+        eliciting = bool(chunks or controls or self._ping_due)
         payload = b"".join(parts)
         if self._pad and self.path.validated:
             payload = payload.ljust(MIN_DATAGRAM_BYTES - OVERHEAD_BYTES, b"\x00")
@@ -496,7 +497,7 @@ class Connection:
             if self._owed_since is None:
                 self._owed_since = now
             self._window.on_sent(size)
-            self._recovery.on_sent(SentPacket(number, now, size, tuple(chunks), tuple(keys), told))
+            self._recovery.on_sent(SentPacket(number, now, size, tuple(chunks), tuple(controls), told))
             if chunks:
                 self._on_chunks_sent(chunks, now)
         return datagram

@@ -3,17 +3,22 @@
 A lost credit frame is not sent again as it was: whatever is newest under its key goes out instead.
 """
 
+from collections.abc import Iterable
+
+Key = tuple[int, int]  # frame type, and lane or sequence
+SentFrame = tuple[Key, bytes]
+
 
 class ControlFrames:
-    """Frames by key: (frame type, lane or sequence)."""
+    """The newest frame under each key, until that very frame is acknowledged."""
 
     __slots__ = ("_newest", "_waiting")
 
     def __init__(self) -> None:
-        self._newest: dict[tuple[int, int], bytes] = {}  # not acknowledged yet
-        self._waiting: dict[tuple[int, int], None] = {}  # to be sent, oldest first
+        self._newest: dict[Key, bytes] = {}  # not acknowledged yet
+        self._waiting: dict[Key, None] = {}  # to be sent, oldest first
 
-    def put(self, key: tuple[int, int], frame: bytes) -> None:
+    def put(self, key: Key, frame: bytes) -> None:
         """Replace what stood under `key` and send it."""
         self._newest[key] = frame
         self._waiting[key] = None
@@ -21,27 +26,26 @@ class ControlFrames:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def take(self, room: int) -> tuple[list[tuple[int, int]], list[bytes]]:
+    def take(self, room: int) -> list[SentFrame]:
         """The waiting frames that fit into `room` bytes, with their keys."""
-        keys: list[tuple[int, int]] = []
-        frames: list[bytes] = []
+        taken: list[SentFrame] = []
         for key in list(self._waiting):
             frame = self._newest[key]
             if len(frame) > room:
                 break
             room -= len(frame)
-            keys.append(key)
-            frames.append(frame)
+            taken.append((key, frame))
             del self._waiting[key]
-        return keys, frames
+        return taken
 
-    def on_acknowledged(self, keys: tuple[tuple[int, int], ...]) -> None:
-        for key in keys:
-            # Where a newer one is waiting, that one still has to arrive.
-            if key not in self._waiting:
-                self._newest.pop(key, None)
+    def on_acknowledged(self, sent: Iterable[SentFrame]) -> None:
+        for key, frame in sent:
+            # That an older frame arrived says nothing about the newest, which still has to.
+            if self._newest.get(key) == frame:
+                del self._newest[key]
+                self._waiting.pop(key, None)
 
-    def on_lost(self, keys: tuple[tuple[int, int], ...]) -> None:
-        for key in keys:
-            if key in self._newest:
+    def on_lost(self, sent: Iterable[SentFrame]) -> None:
+        for key, frame in sent:
+            if self._newest.get(key) == frame:
                 self._waiting[key] = None

@@ -9,6 +9,7 @@ from typing import Final
 
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.transport.chunks import Chunk
+from bisik_protocol.transport.control import SentFrame
 from bisik_protocol.transport.rtt import RttEstimator
 
 PACKET_THRESHOLD: Final = 3
@@ -27,14 +28,14 @@ class SentPacket:
         sent_at: float,
         size: int,
         chunks: tuple[Chunk, ...],
-        controls: tuple[tuple[int, int], ...],
+        controls: tuple[SentFrame, ...],
         told: int,
     ) -> None:
         self.number = number
         self.sent_at = sent_at
         self.size = size
         self.chunks = chunks
-        self.controls = controls  # keys of the `ControlFrames` in it
+        self.controls = controls
         self.told = told
 
 
