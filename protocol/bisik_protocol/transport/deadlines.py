@@ -2,9 +2,13 @@
 
 import heapq
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
+
+# Entries that no longer stand are left in the heap until they come up, or until they outnumber those that do: an idle
+# deadline is a day away, and each message would leave one behind.
+SPARE_ENTRIES: Final = 64
 
 
 class Deadlines(Generic[T]):
@@ -22,6 +26,9 @@ class Deadlines(Generic[T]):
         self._armed[item] = deadline
         self._count += 1
         heapq.heappush(self._heap, (deadline, self._count, item))
+        if len(self._heap) > 2 * len(self._armed) + SPARE_ENTRIES:
+            self._heap = [entry for entry in self._heap if self._armed.get(entry[2]) == entry[0]]
+            heapq.heapify(self._heap)
 
     def forget(self, item: T) -> None:
         self._armed.pop(item, None)
