@@ -62,7 +62,7 @@ class Recovery:
         "rtt",
     )
 
-    def __init__(self, rtt: RttEstimator, is_skipped: Callable[[int], bool] = lambda number: False) -> None:
+    def __init__(self, rtt: RttEstimator, is_skipped: Callable[[int, int], bool] = lambda low, high: False) -> None:
         self.rtt = rtt
         self.in_flight: dict[int, SentPacket] = {}
         self.largest_acknowledged = -1
@@ -92,7 +92,7 @@ class Recovery:
                 packet = in_flight.pop(low, None)
                 if packet is not None:
                     outcome.acknowledged.append(packet)
-                elif self._is_skipped(low):
+                elif self._is_skipped(low, low):
                     raise RemoteProtocolError("ack")
             elif in_flight or high > self.largest_acknowledged:
                 self._take_range(low, high, outcome)
@@ -111,13 +111,13 @@ class Recovery:
         numbers: Iterable[int] = (
             range(low, high + 1) if high - low < len(in_flight) else [n for n in in_flight if low <= n <= high]
         )
+        before = len(in_flight)
         for number in numbers:
             packet = in_flight.pop(number, None)
             if packet is not None:
                 outcome.acknowledged.append(packet)
-        for number in range(max(low, self.largest_acknowledged + 1), high + 1):
-            if self._is_skipped(number):
-                raise RemoteProtocolError("ack")
+        if len(in_flight) != before and self._is_skipped(low, high):
+            raise RemoteProtocolError("ack")
 
     def _take_back(self, low: int, high: int, outcome: AckOutcome) -> None:
         late = [number for number in self._given_up if low <= number <= high]

@@ -40,5 +40,6 @@ class NumberSkipper:
         self.next_number = number + 1
         return number
 
-    def is_skipped(self, number: int) -> bool:
-        return number in self._skipped
+    def is_skipped(self, low: int, high: int) -> bool:
+        """Whether one of these numbers, both ends included, was never sent."""
+        return any(low <= number <= high for number in self._skipped)
