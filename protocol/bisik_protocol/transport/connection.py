@@ -163,6 +163,11 @@ class Connection:
         return self._state is _State.CLOSED and (self._closing is None or not self._closing.has_more)
 
     @property
+    def heard(self) -> bool:
+        """Whether the far side has proved that it holds the session's keys."""
+        return self._counters.datagrams_received > 0
+
+    @property
     def has_events(self) -> bool:
         return bool(self._events)
 

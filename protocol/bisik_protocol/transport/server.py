@@ -83,9 +83,8 @@ class ServerEndpoint:
             if connection is None:
                 self._answer_unknown(datagram, address, now)
                 return
-            received = connection.last_heard
             connection.receive_datagram(datagram, address, now)
-            if self._unconfirmed and connection in self._unconfirmed and connection.last_heard != received:
+            if self._unconfirmed and connection in self._unconfirmed and connection.heard:
                 created = self._unconfirmed.pop(connection) - UNCONFIRMED_S
                 connection.guess_rtt(now - created)
                 self._events.append(ConnectionOpened(connection=connection))
