@@ -335,6 +335,7 @@ class Connection:
         """Our own address changed, or the machine woke up: find out at once what the way is like now."""
         self._window.reset()
         self._pad = True
+        self._owed_since = None  # the silence of the old way, or of the sleep, says nothing about this one
         self._recover_from_silence(now)
         self._wake_up()
 
