@@ -284,10 +284,11 @@ class Connection:
         if self._state is not _State.OPEN:
             return self._closing.next_at if self._state is _State.CLOSING and self._closing is not None else None
         config = self._config
-        times = [self._recovery.loss_time, self._repair.next_due(), self._sending.paced_until, self.path.challenge_at]
-        times.append(self._pto_at())
-        if config.keepalive_s is not None:
-            times.append(self.last_sent + config.keepalive_s)
+        times = [self._recovery.loss_time, self.path.challenge_at]
+        if self.path.allowance() >= MIN_DATAGRAM_BYTES:  # otherwise an arrival has to come first, not a time
+            times += [self._repair.next_due(), self._sending.paced_until, self._pto_at()]
+            if config.keepalive_s is not None:
+                times.append(self.last_sent + config.keepalive_s)
         if config.idle_timeout_s is not None:
             times.append(self.last_heard + config.idle_timeout_s)
         return min((time for time in times if time is not None), default=None)
@@ -345,7 +346,7 @@ class Connection:
         """Go after a peer that moved: the newest packet's source is where it is."""
         path = self.path
         if address == path.address:
-            path.on_received(size)
+            path.on_received(size, now)
             return
         if not newest or self._is_client:  # a server may answer from another of its addresses; it does not roam
             return
@@ -353,7 +354,7 @@ class Connection:
             self._window.reset()
             self._rtt.has_sample = False
         self.path = Path(address, validated=False)
-        self.path.on_received(size)
+        self.path.on_received(size, now)
         self.path.start_validation(self._random(PATH_DATA_BYTES), now)
 
     def _on_ping(self, frame: frames.Ping, now: float) -> bool:
@@ -526,7 +527,11 @@ class Connection:
         if closing is None or not closing.due(now):
             return []
         closing.on_sent(now, self._rtt.probe_timeout)
-        return [(self._writer.seal(closing.frame, now)[1], self.path.address)]
+        if len(closing.frame) + OVERHEAD_BYTES > self.path.allowance():
+            return []
+        datagram = self._writer.seal(closing.frame, now)[1]
+        self.path.on_sent(len(datagram))
+        return [(datagram, self.path.address)]
 
     # Timers and outages --------------------------------------------------------------------------------------------
 

@@ -9,12 +9,21 @@ from typing import Final
 from bisik_protocol.transport.addresses import Address
 
 AMPLIFICATION_FACTOR: Final = 3
-MAX_CHALLENGES: Final = 5
+MAX_CHALLENGES: Final = 5  # unasked; after that, one for what arrives
 UNLIMITED: Final = 1 << 30
 
 
 class Path:
-    __slots__ = ("_challenges", "_received", "_sent", "address", "challenge", "challenge_at", "validated")
+    __slots__ = (
+        "_challenges",
+        "_received",
+        "_rest_until",
+        "_sent",
+        "address",
+        "challenge",
+        "challenge_at",
+        "validated",
+    )
 
     def __init__(self, address: Address, *, validated: bool) -> None:
         self.address = address
@@ -24,9 +33,13 @@ class Path:
         self.challenge: bytes | None = None
         self.challenge_at: float | None = None  # when the next challenge goes out
         self._challenges = 0
+        self._rest_until = 0.0
 
-    def on_received(self, size: int) -> None:
+    def on_received(self, size: int, now: float) -> None:
+        """Who goes on sending from a path whose challenges were all lost is challenged again."""
         self._received += size
+        if self._challenges >= MAX_CHALLENGES and not self.validated and self.challenge_at is None:
+            self.challenge_at = max(self._rest_until, now)
 
     def on_sent(self, size: int) -> None:
         self._sent += size
@@ -42,7 +55,8 @@ class Path:
 
     def on_challenge_sent(self, now: float, interval: float) -> None:
         self._challenges += 1
-        self.challenge_at = now + interval if self._challenges < MAX_CHALLENGES else None
+        self._rest_until = now + interval
+        self.challenge_at = self._rest_until if self._challenges < MAX_CHALLENGES else None
 
     def on_response(self, data: bytes) -> bool:
         """Returns whether this proved the path."""
