@@ -80,6 +80,7 @@ class Index:
         """The index at `path`, in memory if None. One that cannot be used is deleted and begun anew."""
         if path is None:
             return cls._prepare(":memory:")
+        path.touch(mode=0o600)  # SQLite gives its other files the same mode
         try:
             return cls._prepare(path)
         except sqlite3.OperationalError:

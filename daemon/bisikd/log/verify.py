@@ -5,7 +5,7 @@ CHECKPOINT compared, every author's signature verified, every chain and every ro
 """
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def verify_log(directory: Path, key: DecryptionKey, signing: VerifyKey, *, files
     """Check everything. `key` is the server's or the auditor's, `signing` the server's. Changes nothing.
 
     Stops at the first damage to the files, since hashes behind it mean nothing; goes on after a record that is
-    whole and wrong. Raises OSError if the disk fails.
+    whole and wrong.
     """
     report = Report()
     check = _Check(report)
@@ -82,10 +82,13 @@ def _groups(
 ) -> Iterator[tuple[Segment, Group, Frontier]]:
     """Every settled group with the tree after it. Raises LogDamaged where recovery would refuse."""
     tree, length = Frontier(), 0
-    numbers = list_segments(files, directory)
+    with _readable(directory):
+        numbers = list_segments(files, directory)
     for number in numbers:
-        segment = open_segment(files, segment_path(directory, number), number, key, signing)
-        with closing(segment.file):
+        path = segment_path(directory, number)
+        with _readable(path):
+            segment = open_segment(files, path, number, key, signing)
+        with closing(segment.file), _readable(path):
             check_continues(segment, tree, length)
             replay = Replay(segment, start_of(segment), tree)
             for group in replay:
@@ -100,6 +103,15 @@ def _groups(
             report.unfinished_bytes = extent.size - verdict.at
         report.segments += 1
         report.root = tree.root()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What cannot be read is as good as damaged to whoever wants it proved."""
+    try:
+        yield
+    except OSError as error:
+        raise LogDamaged(path, 0, f"This cannot be read ({error.strerror or error}).") from error
 
 
 class _Known:

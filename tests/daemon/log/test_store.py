@@ -186,10 +186,17 @@ def test_readers_run_beside_the_writer(log: Log, talk: Talk) -> None:
 
 
 def test_the_log_is_for_its_owner_only(tmp_path: Path) -> None:
-    """Directory 0700, segments 0600, whatever the umask."""
-    open_real(tmp_path / "log").close()
+    """Directory 0700, everything in it 0600."""
+    log = open_real(tmp_path / "log")
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o700
-    assert (tmp_path / "log" / "00000001.segment").stat().st_mode & 0o777 == 0o600
+    names = {"00000001.segment", "index.sqlite3", "index.sqlite3-wal", "index.sqlite3-shm"}
+    assert {path.name: path.stat().st_mode & 0o777 for path in log_files(tmp_path)} == dict.fromkeys(names, 0o600)
+    log.close()
+
+
+def log_files(directory: Path) -> list[Path]:
+    """What is in the log's directory now."""
+    return list((directory / "log").iterdir())
 
 
 def test_a_disk_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Proving a log alone: an honest one passes, and each way of being dishonest is found and named."""
 
 from collections.abc import Callable
+from errno import EIO
 from pathlib import Path
 from unittest.mock import patch
 
@@ -64,6 +65,14 @@ def test_damage_anywhere_is_found() -> None:
             flipped = bytearray(data)
             flipped[at] ^= 1 << at % 8
             assert not verified(MemoryFiles(small.contents | {name: bytes(flipped)})).ok, (name, at)
+
+
+def test_what_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    """No directory, or a disk that fails: a sentence in the report, not an exception."""
+    assert "cannot be read" in verify_log(tmp_path / "none", KEY, SIGNING).problems[0]
+    files = MemoryFiles(small_log(closed=True).contents)
+    files.fault = lambda operation, path: OSError(EIO, "I/O error") if path.name.startswith("00000002") else None
+    assert "00000002.segment, byte 0: This cannot be read (I/O error)." in verified(files).problems[0]
 
 
 def forge(record: Record, **changes: object) -> Record:
