@@ -198,6 +198,10 @@ class Catalogue:
 
         self._durably(write)
 
+    def enter_segment(self, mark: Watermark) -> None:
+        """Enter that a new segment has begun, so that the next start need not look at those before it."""
+        self._durably(lambda index: index.set_watermark(mark))
+
     def _durably(self, write: Callable[[Index], T]) -> T:
         """Run `write` in a transaction; if the disk has no room for it, in a copy of the index in memory.
 

@@ -111,13 +111,15 @@ class Log:
                 remove_unfinished(files, directory)
                 recovered = ready.recovered
                 writer = maker.make(recovered.last_number + 1, recovered.last_bytes, recovered.tree)
-                return cls(ready, maker, writer, policy)
+                log = cls(ready, maker, writer, policy)
+                ready.catalogue.enter_segment(log._mark())
             except BaseException:
                 ready.catalogue.close()
                 ready.shelf.close()
                 raise
         except OSError as error:
             raise (full(directory / INDEX_NAME) if is_full(error) else failed(directory, error)) from error
+        return log
 
     # Writing -------------------------------------------------------------------------------------------------------
 
