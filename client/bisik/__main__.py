@@ -1,0 +1,5 @@
+"""`python -m bisik` is `bisik`."""
+
+from bisik.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""One person of the demo, as a process: says what it reads on stdin, prints what happens, through the library.
+
+    python -m bisik.demo.talker INVITE NAME HOME ROOM...
+
+Reads lines like {"room": "#lobby", "text": "halo"}; the end of stdin means goodbye. Prints JSON lines: `here` once it
+is in its rooms, `said` when it is told to say something, `stored` with the receipt, `link` when the link's state
+changes, `notice` for what a person should read, and every message, join and leave as `bisik tail --json` does. Each
+has `at`: seconds on the clock that all processes of this machine share. It is told nothing of what happens to the
+network or the daemon.
+"""
+
+import json
+import sys
+import time
+from typing import Any, Final
+
+import click
+import trio
+
+from bisik.chat import Chat, open_chat
+from bisik.errors import BisikError
+from bisik.events import Join, Leave, LinkChanged, Message, Notice, OwnMessage
+
+CONNECT_TIMEOUT_S: Final = 45.0  # the way is very bad on purpose
+
+
+def main(arguments: list[str]) -> int:
+    """The program. Returns its exit status."""
+    invite, name, home, *rooms = arguments
+    status = 0
+    try:
+        trio.run(_talk, invite, name, home, rooms)
+    except* BisikError as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        click.echo(str(error), err=True)
+        status = 1
+    except* KeyboardInterrupt:
+        status = 130
+    return status
+
+
+async def _talk(invite: str, name: str, home: str, rooms: list[str]) -> None:
+    async with open_chat(invite, name=name, home=home, rooms=(), connect_timeout_s=CONNECT_TIMEOUT_S) as chat:
+        for room in rooms:
+            await chat.join(room)
+        async with trio.open_nursery() as listening:
+            listening.start_soon(_listen, chat)
+            _print({"type": "here", "name": chat.name})
+            async with trio.open_nursery() as saying:
+                await _say_what_is_read(chat, saying)
+            listening.cancel_scope.cancel()
+
+
+async def _listen(chat: Chat) -> None:
+    async for event in chat.everything():
+        match event:
+            case Message() | Join() | Leave():
+                _print(event.as_json())
+            case LinkChanged():
+                _print({"type": "link", "state": event.state.value, "text": event.text})
+            case Notice():
+                _print({"type": "notice", "text": event.text})
+            case OwnMessage():
+                pass  # `stored` tells more
+
+
+async def _say_what_is_read(chat: Chat, nursery: trio.Nursery) -> None:
+    number = 0
+    while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
+        told = json.loads(line)
+        number += 1
+        _print({"type": "said", "number": number, "room": told["room"], "text": told["text"]})
+        outbox_id = await chat.queue(told["room"], told["text"])
+        nursery.start_soon(_tell_when_stored, chat, outbox_id, told["room"], number)
+
+
+async def _tell_when_stored(chat: Chat, outbox_id: int, room: str, number: int) -> None:
+    receipt = await chat.stored(outbox_id, room)
+    _print({"type": "stored", "number": number, "room": room, "seq": receipt.seq, "id": receipt.id})
+
+
+def _print(line: dict[str, Any]) -> None:
+    click.echo(json.dumps({**line, "at": time.monotonic()}))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

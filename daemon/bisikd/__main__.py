@@ -1,0 +1,5 @@
+"""`python -m bisikd` is `bisikd`."""
+
+from bisikd.cli import main
+
+main()
