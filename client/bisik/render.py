@@ -1,0 +1,91 @@
+"""Events as lines for a person: one a line, times as on the wall, and nothing that acts on a terminal.
+
+Everything that others wrote passes through `harmless` here, room by room and name by name, so that whoever prints
+these lines need not think of it.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, tzinfo
+
+from bisik.events import Event, Join, Leave, LinkChanged, LinkState, Message, Notice
+from bisik_protocol.chat.messages import MemberInfo, RoomInfo
+from bisik_protocol.chat.text import harmless
+
+
+class Renderer:
+    """`room` is the one that is spoken in: its name is left out of its lines."""
+
+    def __init__(self, *, zone: tzinfo | None = None) -> None:
+        """`zone` is where the wall clock hangs; None: here."""
+        self.room = ""
+        self._zone = zone
+        self._day = ""
+        self._link_text = ""
+        self._was_connected = False
+
+    def day_line(self, event: Event) -> str | None:
+        """The date, where an event is the first of its day."""
+        if not isinstance(event, Message | Join | Leave):
+            return None
+        day = f"{self._local(event.time):%A, %d %B %Y}"
+        if day == self._day:
+            return None
+        self._day = day
+        return f"—— {day} ——"
+
+    def line(self, event: Event) -> str | None:
+        """The event's line; None where there is nothing to say."""
+        if isinstance(event, Message):
+            author, text = harmless(event.author), harmless(event.text)
+            said = f"* {author} {text}" if event.kind == "act" else f"<{author}> {text}"
+            return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}{said}"
+        if isinstance(event, Join | Leave):
+            what = "joined" if isinstance(event, Join) else "left"
+            return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}-- {harmless(event.author)} {what}"
+        if isinstance(event, LinkChanged):
+            return self._link_line(event)
+        if isinstance(event, Notice):
+            return f"!! {harmless(event.text)}"
+        return f"!! Not sent: {harmless(event.reason or '')}" if event.state == "failed" else None
+
+    def _link_line(self, event: LinkChanged) -> str | None:
+        """What is new about the link. Repeated tries say nothing new."""
+        text = harmless(event.text)
+        if event.state is LinkState.CONNECTING and self._link_text:
+            return None
+        if event.state is LinkState.CONNECTED:
+            text = "Connected again." if self._was_connected else text
+            self._was_connected = True
+        if text == self._link_text:
+            return None
+        self._link_text = text
+        if event.state is LinkState.WAITING and not self._was_connected:
+            return f"-- {text} Trying again, by itself."
+        return f"-- {text}"
+
+    def _prefix(self, room: str) -> str:
+        return "" if room == self.room else f"{harmless(room)} "
+
+    def _local(self, time: str) -> datetime:
+        return datetime.fromisoformat(time).astimezone(self._zone)
+
+
+def room_lines(rooms: Iterable[RoomInfo], joined: Iterable[str]) -> list[str]:
+    """A list of rooms; those that one is in are marked."""
+    mine = set(joined)
+    return [
+        f"{'*' if info.room in mine else ' '} {harmless(info.room)}  {info.members} here, {info.head} lines"
+        for info in rooms
+    ]
+
+
+def member_lines(members: Iterable[MemberInfo]) -> list[str]:
+    """A list of people, and for how long nothing was heard from them."""
+    return [f"{harmless(info.name)}{_quiet(info.quiet_s)}" for info in members]
+
+
+def _quiet(seconds: int) -> str:
+    if seconds < 60:
+        return ""
+    minutes, hours = seconds // 60, seconds // 3600
+    return f"  quiet for {hours} h" if hours else f"  quiet for {minutes} min"

@@ -1,0 +1,32 @@
+"""Into the room: who one is (asked at the first visit only), then line mode."""
+
+from bisik.chat import open_profile
+from bisik.dialogue import dialogue
+from bisik.home import Home, Profile
+from bisik.plain import LineMode
+from bisik.screen import Pipes, Screen, TerminalScreen, can_redraw, wants_color
+from bisik.stdin import Stdin
+from bisik.visit import check_same_name, known_profile, person_name, read_invite
+from bisik.visitor import Visitor
+
+
+async def enter(*, home: Home, invite_text: str | None = None, name_text: str | None = None) -> None:
+    """Come in and stay until the person leaves. Raises BisikError."""
+    stdin = Stdin()
+    profile = await _who_and_where(home, stdin, invite_text, name_text)
+    home.use(profile)
+    screen: Screen = TerminalScreen(color=wants_color()) if can_redraw() else Pipes()
+    async with open_profile(home, profile, reader="chat") as chat:
+        await LineMode(chat, screen).run(stdin)
+
+
+async def _who_and_where(home: Home, stdin: Stdin, invite_text: str | None, name_text: str | None) -> Profile:
+    if invite_text is None:
+        return home.default() or await Visitor(home, stdin).run(dialogue())
+    invite = read_invite(invite_text)
+    name = None if name_text is None else person_name(name_text)
+    profile = known_profile(home, invite) if invite.fingerprint is not None else None
+    if profile is None:
+        return await Visitor(home, stdin).run(dialogue(invite, name))
+    check_same_name(home, profile, name)
+    return profile

@@ -1,0 +1,97 @@
+"""Where lines appear: above the line that is being typed, which they never break.
+
+On a terminal the line at the bottom is the prompt and the end of what was typed, never longer than the terminal is
+wide; it is erased before a line is printed and drawn again below it. Everywhere else, data goes to stdout and talk to
+stderr, a line each.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
+
+import click
+
+from bisik.lineedit import end_that_fits
+from bisik_protocol.chat.text import harmless
+
+ERASE_LINE = "\r\x1b[K"
+
+
+class Screen(Protocol):
+    """`show` is for what was said in rooms, `talk` for everything else."""
+
+    def show(self, line: str) -> None: ...
+    def talk(self, line: str) -> None: ...
+    def draw(self, prompt: str, typed: str) -> None: ...
+
+
+class Pipes:
+    """Standard output and standard error, a line each."""
+
+    def show(self, line: str) -> None:
+        click.echo(line)
+
+    def talk(self, line: str) -> None:
+        click.echo(line, err=True)
+
+    def draw(self, prompt: str, typed: str) -> None:
+        """Nobody sees a prompt."""
+
+
+class TerminalScreen:
+    """A terminal that knows how to erase a line."""
+
+    def __init__(self, *, color: bool) -> None:
+        self._color = color
+        self._bottom = ""
+
+    def show(self, line: str) -> None:
+        self._print(line)
+
+    def talk(self, line: str) -> None:
+        self._print(f"\x1b[2m{line}\x1b[0m" if self._color else line)
+
+    def draw(self, prompt: str, typed: str) -> None:
+        """Put this at the bottom."""
+        columns = shutil.get_terminal_size().columns - 1
+        self._bottom = end_that_fits(prompt + harmless(typed), columns)
+        click.echo(ERASE_LINE + self._bottom, nl=False, color=True)
+
+    def close(self) -> None:
+        """Leave the terminal with its cursor at the beginning of a line."""
+        click.echo(ERASE_LINE, nl=False, color=True)
+
+    def _print(self, line: str) -> None:
+        click.echo(f"{ERASE_LINE}{line}\n{self._bottom}", nl=False, color=True)
+
+
+def can_redraw() -> bool:
+    """Whether there is a person at a terminal that can erase a line, on a system where single keys can be read."""
+    return sys.platform != "win32" and os.environ.get("TERM", "dumb") != "dumb" and os.isatty(0) and os.isatty(1)
+
+
+def wants_color() -> bool:
+    """https://no-color.org"""
+    return not os.environ.get("NO_COLOR")
+
+
+@contextmanager
+def single_keys(descriptor: int = 0) -> Iterator[Any]:
+    """Keys come one by one and are not echoed; ^C and ^Z still work. Yields what sets it again after a stop."""
+    import termios  # noqa: PLC0415 # Unix only
+    import tty  # noqa: PLC0415
+
+    before = termios.tcgetattr(descriptor)
+
+    def begin() -> None:
+        tty.setcbreak(descriptor, termios.TCSANOW)
+
+    try:
+        begin()
+        yield begin
+    finally:
+        with suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
