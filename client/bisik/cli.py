@@ -1,0 +1,129 @@
+"""The command line's entrance: which subcommands there are, and how everything ends.
+
+Subcommands are loaded when they are called. Every expected mistake is one sentence on stderr and an exit code of the
+contract: 0 done, 1 refused, 2 wrong usage, 3 unreachable, 4 identity mismatch, 5 queued and not stored yet, 130
+interrupted. A traceback on the screen is a bug; BISIK_DEBUG=1 shows it.
+"""
+
+import os
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import click
+
+INTERRUPTED: Final = 130
+DEBUG_VARIABLE: Final = "BISIK_DEBUG"
+
+COMMANDS: Final = {
+    "join": "Come in with an invite link.",
+    "register": "Take a name on a server and print its login ID.",
+    "login": "Bring your name to this device.",
+    "send": "Say something, from a script.",
+    "tail": "Print what is said, as it is said.",
+    "history": "Print what was said in a room.",
+    "who": "Print who is in a room.",
+    "servers": "Print the servers that are known here.",
+    "demo": "Show the main job on a bad network, with a crash in the middle.",
+}
+
+
+class LazyGroup(click.Group):
+    """Finds a subcommand in a module of its own, and imports that only if it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"bisik.commands.{cmd_name}").command
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="BISIK_HOME",
+    metavar="DIR",
+    help="Where this client keeps who you are (default: the system's place for a program's data).",
+)
+@click.version_option(package_name="bisik", prog_name="bisik")
+@click.pass_context
+def cli(ctx: click.Context, home: Path | None) -> None:
+    """Private group chat for bad networks.
+
+    Without a command: into the room. The first time it asks where and as whom; after that it knows.
+    """
+    if ctx.invoked_subcommand is not None:
+        if home is not None:
+            os.environ["BISIK_HOME"] = str(home)  # where the subcommand looks next, if it is given none itself
+        return
+    import_module("bisik.commands.common").run(
+        import_module("bisik.room").enter, home=import_module("bisik.home").Home.locate(home)
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command line and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line; its exit code."""
+    try:
+        result = cli.main(arguments, prog_name="bisik", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:  # the one place where everything ends
+        return _end(_culprit(error))
+    return result if isinstance(result, int) else 0
+
+
+def _end(error: BaseException) -> int:
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        _say("Interrupted.")
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    exit_code = getattr(error, "exit_code", None)
+    if isinstance(exit_code, int):  # a BisikError, without importing it
+        _say(str(error))
+        return exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    _say(f"Something went wrong inside ({type(error).__name__}). {DEBUG_VARIABLE}=1 shows where; please report it.")
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exception(error)
+    return 1
+
+
+def _culprit(error: BaseException) -> BaseException:
+    """Of a group, the one that says most: what the person did, then what is expected to happen, then bugs."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [_culprit(inner) for inner in error.exceptions]
+    return min(leaves, key=_rank)
+
+
+def _rank(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return 0
+    if isinstance(error, BrokenPipeError):
+        return 1
+    return 2 if hasattr(error, "exit_code") else 3
+
+
+def _say(sentence: str) -> None:
+    click.echo(f"bisik: {import_module('bisik_protocol.chat.text').harmless(sentence, multiline=True)}", err=True)

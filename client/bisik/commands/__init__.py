@@ -1,0 +1,1 @@
+"""The subcommands of `bisik`, one a file, loaded when they are called."""
