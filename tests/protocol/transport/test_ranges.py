@@ -1,5 +1,7 @@
 """Received packet numbers as ranges: every way of joining, the bound, and agreement with a plain set."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,7 +100,7 @@ def test_ranges_agree_with_a_set(numbers: list[int]) -> None:
     ranges = ranges_of(numbers)
     told = ranges.newest_first()
     assert {n for low, high in told for n in range(low, high + 1)} == set(numbers)
-    assert all(below[1] + 1 < above[0] for above, below in zip(told, told[1:], strict=False))
+    assert all(below[1] + 1 < above[0] for above, below in pairwise(told))
     assert ranges.largest == max(numbers, default=-1)
 
 

@@ -71,9 +71,11 @@ def test_a_skipped_number_gives_an_optimist_away(acks: list[list[tuple[int, int]
     """Number 5 was never sent: who acknowledges it, in whatever order and form, has not seen what it acknowledges."""
     recovery = ledger(skipped=(5,))
     send(recovery, *[n for n in range(10) if n != 5])
+    *harmless, telling = acks
+    for ranges in harmless:
+        recovery.on_ack(ranges, 10, 0.1)
     with pytest.raises(RemoteProtocolError, match="ack"):
-        for ranges in acks:
-            recovery.on_ack(ranges, 10, 0.1)
+        recovery.on_ack(telling, 10, 0.1)
 
 
 def test_an_honest_acknowledgement_goes_around_skipped_numbers() -> None:
@@ -92,7 +94,7 @@ def test_a_packet_overtaken_by_three_numbers_is_lost() -> None:
     recovery.on_ack([(5, 5)], 6, 0.1)
     assert numbers(recovery.detect_losses(0.1)) == [0, 1, 2]
     assert sorted(recovery.in_flight) == [3, 4]
-    assert 5 - 2 == PACKET_THRESHOLD
+    assert PACKET_THRESHOLD == 3
 
 
 def test_a_packet_overtaken_for_long_enough_is_lost() -> None:
@@ -197,7 +199,7 @@ def test_persistent_congestion_needs_two_losses_and_a_sample() -> None:
 
 @given(st.lists(st.sets(st.integers(0, 39), min_size=1), max_size=6))
 def test_every_packet_leaves_the_ledger_once(acked: list[set[int]]) -> None:
-    """Whatever is acknowledged in whatever order, a packet is acknowledged or lost or in flight, never two of them."""
+    """Whatever is acknowledged in whatever order, a packet is acknowledged or lost or in flight, and only one of it."""
     recovery = ledger()
     send(recovery, *range(40))
     acknowledged: list[int] = []
