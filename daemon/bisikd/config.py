@@ -95,12 +95,21 @@ def load_settings(
         listen = _text(content, "listen", path)
     if public_host is None and "public_host" in content:
         public_host = _text(content, "public_host", path)
+    if public_host is not None:
+        _check_public_host(public_host)
     return Settings(
         state=directory.absolute(),
         listen=ListenAddress() if listen is None else parse_listen(listen),
         public_host=public_host,
         limits=_limits(content.get("limits", {}), path),
     )
+
+
+def _check_public_host(text: str) -> None:
+    try:
+        parse_endpoint(text)
+    except ValueError as error:
+        raise UsageProblem(f"{text!r} cannot stand in an invite: {error}") from None
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:

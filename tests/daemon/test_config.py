@@ -35,6 +35,12 @@ def test_what_cannot_be_listened_on_is_said(text: str) -> None:
         parse_listen(text)
 
 
+def test_a_public_host_that_no_client_could_use_is_refused(tmp_path: Path) -> None:
+    """What stands in invites has to be an address that a client reads."""
+    with pytest.raises(UsageProblem, match=r"^'a b' cannot stand in an invite: .*\.$"):
+        load_settings(state=tmp_path, public_host="a b")
+
+
 def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
     """No file, no flags: every address, port 9999."""
     settings = load_settings(state=tmp_path)
