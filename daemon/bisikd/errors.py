@@ -10,13 +10,13 @@ class BisikdError(Exception):
     exit_code = 1
 
 
-class UsageProblem(BisikdError):
+class UsageProblem(BisikdError):  # noqa: N818 # `main` prints it as a sentence
     """A flag, an environment variable or a line of bisikd.toml asks for what cannot be."""
 
     exit_code = 2
 
 
-class NotRunning(BisikdError):
+class NotRunning(BisikdError):  # noqa: N818 # reads as what it says
     """The question needs a running daemon, and none answers in this state directory."""
 
     exit_code = 3

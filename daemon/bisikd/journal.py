@@ -101,6 +101,11 @@ class Journal:
             if group:
                 await self._write(group)
 
+    async def sign_head(self) -> None:
+        """Sign the log's head if it is time to and no append did. For a timer. Raises LogFailed."""
+        if await self._writing(self._log.write_checkpoint_if_due):
+            self.checkpoint = self._log.checkpoint()
+
     def finish(self) -> None:
         """Let `run` return once everything queued is stored."""
         self._finishing = True

@@ -30,7 +30,7 @@ class Presence:
         return True
 
     def leave(self, name: str, now: float, *, lingers: bool) -> bool:
-        """A member session of `name` is gone; `lingers` where it may just be reconnecting. True: a leave has to show."""
+        """A member session of `name` is gone; `lingers` where it may be reconnecting. True: a leave has to show."""
         left = self._sessions[name] - 1
         if left:
             self._sessions[name] = left
@@ -45,7 +45,7 @@ class Presence:
         return True
 
     def settle(self, now: float) -> tuple[list[str], list[str]]:
-        """Names whose join, and names whose leave, has to be written now: those that waited too long, or were refused."""
+        """Names whose join, and names whose leave, has to be written now: who stayed away, and what was refused."""
         joins = [name for name in self._sessions if name not in self.shown]
         leaves = [name for name, since in self._vanished.items() if now - since >= LINGER_S]
         self.shown.update(joins)

@@ -97,9 +97,10 @@ class Session:
     def add_room(self, member: "Membership") -> None:
         self.rooms[member.room.name] = self._lanes[member.lane] = member
 
-    def leave_room(self, member: "Membership", *, lingers: bool = False) -> None:
+    def leave_room(self, member: "Membership") -> None:
+        """The session goes on without the room; its lane's number is not used again."""
         del self.rooms[member.room.name], self._lanes[member.lane]
-        self.chat.hub.leave(member, lingers=lingers)
+        self.chat.hub.leave(member, lingers=False)
         self.connection.forget_lane(member.lane)
 
     async def _serve(self) -> None:
@@ -171,5 +172,7 @@ class Session:
         gone = closed is not None and (
             closed.code == CloseCode.IDLE or (closed.by_peer and closed.code == CloseCode.NORMAL)
         )
-        for member in list(self.rooms.values()):
-            self.leave_room(member, lingers=not gone)
+        for member in self.rooms.values():
+            self.chat.hub.leave(member, lingers=not gone)
+        self.rooms.clear()
+        self._lanes.clear()

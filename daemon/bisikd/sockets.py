@@ -1,4 +1,4 @@
-"""Opening the daemon's UDP socket, and saying in a sentence why it cannot be opened. Knows nothing of the protocol."""
+"""Opening the daemon's UDP socket, or saying in a sentence why it cannot be opened. Knows no protocol."""
 
 import errno
 import os

@@ -216,3 +216,14 @@ async def test_the_checkpoint_is_that_of_the_last_group() -> None:
     desk.submit("a")
     await desk.finish()
     assert desk.journal.checkpoint == b"checkpoint 1"
+
+
+async def test_an_idle_log_is_signed_when_it_is_due() -> None:
+    """The timer's call renews the checkpoint that is given out, and only then."""
+    desk = Desk()
+    desk.log.append([device(0)])
+    await desk.journal.sign_head()
+    assert desk.journal.checkpoint is None
+    desk.log.due = True
+    await desk.journal.sign_head()
+    assert desk.journal.checkpoint == b"checkpoint 1"

@@ -28,6 +28,7 @@ class MemoryLog:
         self.full = False
         self.failed = False
         self.closed = False
+        self.due = False  # whether the head wants signing
         self._rooms: dict[str, list[bytes]] = {}
         self._chains: dict[tuple[str, bytes], list[bytes]] = {}
         self._present: dict[str, set[str]] = {}
@@ -95,6 +96,10 @@ class MemoryLog:
 
     def checkpoint(self) -> bytes | None:
         return b"checkpoint %d" % len(self.appended) if self.appended else None
+
+    def write_checkpoint_if_due(self) -> bool:
+        due, self.due = self.due, False
+        return due
 
     def close(self) -> None:
         self.closed = True

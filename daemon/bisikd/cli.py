@@ -1,0 +1,255 @@
+"""The command line. Owns words, flags and exit codes; what is done is done elsewhere.
+
+Data goes to stdout, talk to stderr. Every expected mistake is one sentence and an exit code: 1 refused or failed,
+2 wrong usage, 3 nobody answers, 130 interrupted. A traceback on the screen is a bug.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from bisik_protocol.chat.names import InvalidName, canonical_room
+from bisik_protocol.crypto.identity import fingerprint_text
+from bisikd.admin import ask
+from bisikd.config import load_settings
+from bisikd.console import rfc3339
+from bisikd.errors import BisikdError, NotRunning, UsageProblem
+from bisikd.export import line_for_people, record_as_json
+from bisikd.invitation import ready_of
+from bisikd.log import Report, StoredRecord, iter_records, verify_log
+from bisikd.service import serve
+from bisikd.state import StateDirectory
+from bisikd.status import status_for_people
+from bisikd.users import UserStore
+
+INTERRUPTED: Final = 130
+OWN_FLAGS: Final = ("--version", "--help", "-h")
+
+Decorator = Callable[[Any], Any]
+
+
+class DefaultsToRun(click.Group):
+    """`bisikd` and `bisikd --json` mean `bisikd run` and `bisikd run --json`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in OWN_FLAGS):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+def _path_option(name: str, variable: str, text: str) -> Decorator:
+    return click.option(name, type=click.Path(path_type=Path), envvar=variable, help=text)
+
+
+state_option = _path_option("--state", "BISIKD_STATE", "The state directory.")
+config_option = _path_option("--config", "BISIKD_CONFIG", "The configuration file, instead of STATE/bisikd.toml.")
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+room_option = click.option("--room", help="Only this room.")
+
+
+@click.group(cls=DefaultsToRun, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="bisik", prog_name="bisikd")
+def cli() -> None:
+    """The bisik daemon: private group chat for bad networks. Without a command it runs."""
+
+
+@cli.command()
+@state_option
+@config_option
+@click.option(
+    "--listen",
+    metavar="[HOST]:PORT",
+    envvar="BISIKD_LISTEN",
+    help="UDP address to listen on; by default port 9999 of every address. Port 0 picks a free one.",
+)
+@click.option(
+    "--public-host",
+    metavar="HOST[:PORT]",
+    envvar="BISIKD_PUBLIC_HOST",
+    help="What invites say, where that is not the address listened on.",
+)
+@json_option
+def run(state: Path | None, config: Path | None, listen: str | None, public_host: str | None, as_json: bool) -> None:
+    """Serve until told to stop, and print what happens."""
+    serve(load_settings(state=state, config=config, listen=listen, public_host=public_host), as_json=as_json)
+
+
+@cli.command()
+@state_option
+@config_option
+@click.option("--renew", is_flag=True, help="Make a new join password first. Members stay members.")
+@json_option
+def invite(state: Path | None, config: Path | None, renew: bool, as_json: bool) -> None:
+    """Print the invite link, which holds the join password."""
+    settings = load_settings(state=state, config=config)
+    try:
+        ready = ask(settings.state, "invite", renew=renew)
+    except NotRunning:
+        if renew:
+            with StateDirectory.open_or_create(settings.state) as directory:
+                directory.rotate_join_password()
+        ready = ready_of(settings, StateDirectory.open_existing(settings.state)).as_json()
+    click.echo(json.dumps(ready) if as_json else ready["invite"])
+
+
+@cli.command()
+@state_option
+@config_option
+@json_option
+def status(state: Path | None, config: Path | None, as_json: bool) -> None:
+    """Ask the running daemon how it is: sessions and their links, rooms, refusals, log."""
+    answer = ask(load_settings(state=state, config=config).state, "status")
+    click.echo(json.dumps(answer) if as_json else "\n".join(status_for_people(answer)))
+
+
+@cli.group()
+def users() -> None:
+    """The accounts."""
+
+
+@users.command("list")
+@state_option
+@config_option
+@json_option
+def list_users(state: Path | None, config: Path | None, as_json: bool) -> None:
+    """Print every account, and say which files are damaged."""
+    store = UserStore.open(_existing_state(state, config).users_directory)
+    for user in sorted(store, key=lambda user: user.name):
+        devices = [fingerprint_text(device.key_hash) for device in user.devices]
+        since = rfc3339(user.created_ms)
+        if as_json:
+            click.echo(json.dumps({"type": "user", "name": user.name, "created": since, "devices": devices}))
+        else:
+            click.echo(f"{user.name}  since {since}  {len(devices)} device{'' if len(devices) == 1 else 's'}")
+    for damage in store.damaged:
+        click.echo(f"bisikd: {damage}", err=True)
+
+
+@cli.group()
+def log() -> None:
+    """The log of everything that was said."""
+
+
+@log.command()
+@state_option
+@config_option
+@json_option
+def verify(state: Path | None, config: Path | None, as_json: bool) -> None:
+    """Prove the whole log: every record, hash, signature and chain. Exit code 1 if anything is wrong."""
+    directory = _existing_state(state, config)
+    report = verify_log(directory.log_directory, directory.identity.decryption, directory.identity.signing.public)
+    click.echo(json.dumps(_report_as_json(report)) if as_json else "\n".join(_report_for_people(report)))
+    if not report.ok:
+        raise SystemExit(1)
+
+
+@log.command()
+@state_option
+@config_option
+@room_option
+def show(state: Path | None, config: Path | None, room: str | None) -> None:
+    """Print what was said, for people."""
+    name = _room(room)
+    for record in _records(state, config):
+        if (line := line_for_people(record, name)) is not None:
+            click.echo(line, nl=False)
+
+
+@log.command()
+@state_option
+@config_option
+@room_option
+def export(state: Path | None, config: Path | None, room: str | None) -> None:
+    """Print every record as a line of JSON, with the signed bytes and keys to check it elsewhere."""
+    name = _room(room)
+    for record in _records(state, config):
+        if (value := record_as_json(record, name)) is not None:
+            click.echo(json.dumps(value))
+
+
+def _existing_state(state: Path | None, config: Path | None) -> StateDirectory:
+    return StateDirectory.open_existing(load_settings(state=state, config=config).state)
+
+
+def _records(state: Path | None, config: Path | None) -> Iterator[StoredRecord]:
+    directory = _existing_state(state, config)
+    identity = directory.identity
+    return iter_records(directory.log_directory, identity.decryption, identity.signing.public)
+
+
+def _room(text: str | None) -> str | None:
+    try:
+        return None if text is None else canonical_room(text)
+    except InvalidName as error:
+        raise UsageProblem(str(error)) from None
+
+
+def _report_as_json(report: Report) -> dict[str, Any]:
+    return {
+        "type": "verified",
+        "ok": report.ok,
+        "segments": report.segments,
+        "records": report.records,
+        "messages": report.messages,
+        "commits": report.commits,
+        "checkpoints": report.checkpoints,
+        "unfinished_bytes": report.unfinished_bytes,
+        "root": report.root.hex(),
+        "problems": report.problems,
+    }
+
+
+def _report_for_people(report: Report) -> Iterator[str]:
+    yield (
+        f"{report.messages} messages in {report.records} records, {report.commits} commits, "
+        f"{report.checkpoints} checkpoints, {report.segments} segments"
+    )
+    yield f"root {report.root.hex()}"
+    yield from report.problems
+    if report.unfinished_bytes:
+        yield f"{report.unfinished_bytes} bytes at the end were being written and belong to no group."
+    yield "The log is whole, and every signature fits." if report.ok else "The log is NOT as it was written."
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """The program `bisikd`. Ends the process with the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a terminal that knows no UTF-8
+    try:
+        code = cli.main(arguments, prog_name="bisikd", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        code = INTERRUPTED
+    except BisikdError as error:
+        code = _say(str(error), error.exit_code)
+    except BrokenPipeError:
+        code = 0  # whoever read our output has seen enough
+    except OSError as error:
+        code = _say(f"{error.filename or 'The system'}: {error.strerror or error}.", 1)
+    sys.exit(_flushed(code if isinstance(code, int) else 0))
+
+
+def _say(sentence: str, code: int) -> int:
+    click.echo(f"bisikd: {sentence}", err=True)
+    return code
+
+
+def _flushed(code: int) -> int:
+    """Leave nothing for the interpreter to fail at on its way out, such as a pipe that nobody reads."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code

@@ -1,0 +1,279 @@
+"""The daemon's task tree: what runs beside what, what starts when, and in which order everything ends.
+
+    service
+    ├── console                          outlives all, to tell how it ended
+    └── base: UDP driver, journal        outlive the sessions: what these queued is stored and sent
+        └── work: sessions, presence, housekeeping, administration, watchdog
+
+A stop lets the journal finish what was taken, so that every receipt that can be given is given; then the sessions
+end, every client is told to come back, and the log is signed and closed. A failed disk ends all of it at once, and
+nobody is told anything that may not be true.
+"""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from bisik_protocol.crypto.identity import fingerprint_text
+from bisik_protocol.transport.events import CloseCode, ConnectionOpened
+from bisik_protocol.transport.server import ServerEndpoint
+from bisikd.admin import Commands, open_admin_socket, remove_admin_socket, serve_admin
+from bisikd.blocking import in_threads
+from bisikd.chat import Chat, missing_devices
+from bisikd.console import Console
+from bisikd.invitation import Ready, ready_of
+from bisikd.log import Log
+from bisikd.notify import Notifier
+from bisikd.passwords import Passwords
+from bisikd.sessions import Sessions
+from bisikd.sockets import open_udp_socket, passed_socket, shown_address
+from bisikd.state import StateDirectory
+from bisikd.status import rooms_status, session_status
+from bisikd.udp import UdpDriver
+from bisikd.users import UserStore
+
+if TYPE_CHECKING:
+    import socket
+
+    from bisikd.config import Settings
+
+COOKIE_KEY_BYTES: Final = 32
+HOUSEKEEPING_S: Final = 10.0
+STOP_S: Final = 8.0  # for storing what was taken; systemd kills after 90, people before that
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """Everything that has to be open before the first datagram."""
+
+    settings: "Settings"
+    state: StateDirectory
+    users: UserStore
+    log: Log
+    sock: "socket.socket"
+    console: Console
+    passwords: Passwords
+
+
+def serve(settings: "Settings", *, as_json: bool) -> None:
+    """Open everything, serve until a signal, close everything. Blocks; raises BisikdError with a sentence."""
+    with (
+        StateDirectory.open_or_create(settings.state) as state,
+        passed_socket() or open_udp_socket(settings.listen) as sock,
+    ):
+        users = UserStore.open(state.users_directory)
+        opened = Opened(
+            settings=settings,
+            state=state,
+            users=users,
+            log=open_log(state, users),
+            sock=sock,
+            console=Console(as_json=as_json),
+            passwords=Passwords(),
+        )
+        try:
+            trio.run(_run, opened)
+        except BaseExceptionGroup as group:
+            raise _first_of(group) from group
+
+
+def open_log(state: StateDirectory, users: UserStore) -> Log:
+    """Open the log, and tell it of devices that only the accounts know. Raises LogError."""
+    log = Log.open(state.log_directory, state.identity, now_ms=wall_clock_ms)
+    try:
+        log.append(list(missing_devices(log, users, wall_clock_ms())))
+    except BaseException:
+        log.close()
+        raise
+    return log
+
+
+async def _run(opened: Opened) -> None:
+    await Service(opened).run()
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one failure that ended the daemon; what it made fail on the way down is in its context."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class Service:
+    """One run of the daemon."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._console = opened.console
+        state = opened.state
+        self._endpoint = ServerEndpoint(
+            identity=state.identity,
+            cookie_key=os.urandom(COOKIE_KEY_BYTES),
+            reset_key=state.reset_key,
+            random=os.urandom,
+        )
+        self._driver = UdpDriver(opened.sock, self._endpoint, self._on_events)
+        self._blocking = in_threads()
+        self._chat = Chat(
+            log=opened.log,
+            users=opened.users,
+            passwords=opened.passwords,
+            join_hash=lambda: state.join_hash,
+            blocking=self._blocking,
+            now=trio.current_time,
+            now_ms=wall_clock_ms,
+            flush=self._driver.flush,
+            on_entry=self._console.entry,
+            limits=opened.settings.limits,
+        )
+        self._sessions: Sessions | None = None
+        self._started = trio.current_time()
+        self._notifier = Notifier.from_environment()
+        self._journal_done = trio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises LogFailed when the disk does not keep its promises any more."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._console.run)
+            try:
+                with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    await self._serve(lambda: anext(signals))
+            finally:
+                self._notifier.close()
+                nursery.cancel_scope.cancel()
+
+    async def _serve(self, stop_signal: Callable[[], Any]) -> None:
+        try:
+            async with trio.open_nursery() as base:
+                async with trio.open_nursery() as work:
+                    self._sessions = Sessions(self._chat, work, self._report_failure)
+                    base.start_soon(self._driver.run)
+                    base.start_soon(self._write_journal)
+                    work.start_soon(self._keep_house)
+                    await self._start_administration(work)
+                    self._tell_ready(work)
+                    await stop_signal()
+                    await self._stop()
+                    work.cancel_scope.cancel()
+                base.cancel_scope.cancel()
+        finally:
+            self._say_goodbye()  # again, where it was a failure that ended it
+        remove_admin_socket(self._opened.state.path)
+        with trio.move_on_after(STOP_S):
+            await trio.to_thread.run_sync(self._opened.log.close, abandon_on_cancel=True)
+
+    async def _stop(self) -> None:
+        self._sessions = None  # nobody new
+        self._notifier.stopping("Storing what was taken.")
+        self._chat.journal.finish()
+        with trio.move_on_after(STOP_S):
+            await self._journal_done.wait()
+        self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        self._endpoint.close_all(CloseCode.GOING_AWAY, "The server stops, and should be back soon.")
+        self._driver.flush()
+
+    async def _write_journal(self) -> None:
+        await self._chat.journal.run()
+        self._journal_done.set()
+
+    def _on_events(self) -> None:
+        while (event := self._endpoint.next_event()) is not None:
+            if isinstance(event, ConnectionOpened):
+                if self._sessions is None:
+                    event.connection.close(CloseCode.GOING_AWAY, "The server stops.")
+                else:
+                    self._sessions.open(event.connection)
+            elif self._sessions is not None:
+                self._sessions.on_ready(event.connection)
+
+    def _report_failure(self, report: str) -> None:
+        self._console.note(f"A session failed, which is a bug in bisikd; the others go on.\n{report}")
+
+    # Beside the chat -----------------------------------------------------------------------------------------------
+
+    async def _keep_house(self) -> None:
+        while True:
+            await trio.sleep(HOUSEKEEPING_S)
+            self._chat.hub.settle()
+            await self._chat.journal.sign_head()
+            self._notifier.status(self._summary())
+
+    async def _feed_watchdog(self, interval_s: float) -> None:
+        while True:
+            self._notifier.watchdog()
+            await trio.sleep(interval_s)
+
+    def _tell_ready(self, nursery: trio.Nursery) -> None:
+        state = self._opened.state
+        self._console.ready(self._ready())
+        for sentence in [*state.warnings, *map(str, self._opened.users.damaged)]:
+            self._console.note(sentence)
+        self._notifier.ready(self._summary())
+        if (interval_s := self._notifier.watchdog_interval_s) is not None:
+            nursery.start_soon(self._feed_watchdog, interval_s)
+
+    def _summary(self) -> str:
+        return f"{len(self._endpoint)} connections on {self._listen()}"
+
+    def _listen(self) -> str:
+        return shown_address(self._opened.sock.getsockname())
+
+    def _ready(self) -> Ready:
+        return ready_of(self._opened.settings, self._opened.state, self._opened.sock.getsockname())
+
+    # Administration ------------------------------------------------------------------------------------------------
+
+    async def _start_administration(self, nursery: trio.Nursery) -> None:
+        try:
+            sock = open_admin_socket(self._opened.state.path)
+        except OSError as error:
+            self._console.note(f"Without an administration socket `bisikd status` cannot ask: {error.strerror}.")
+            return
+        commands: Commands = {"status": self._status, "invite": self._invite}
+        nursery.start_soon(serve_admin, sock, commands)
+
+    async def _invite(self, request: dict[str, Any]) -> dict[str, str]:
+        if request.get("renew") is True:
+            await self._blocking.hashing(self._opened.state.rotate_join_password)
+        return self._ready().as_json()
+
+    async def _status(self, request: dict[str, Any]) -> dict[str, Any]:
+        now = trio.current_time()
+        journal = self._chat.journal
+        sessions = self._sessions or ()
+        drops = Counter(self._endpoint.drops) + self._driver.counters
+        if self._sessions is not None:
+            drops.update({f"session-{reason}": count for reason, count in self._sessions.counters.items()})
+        return {
+            "type": "status",
+            "version": version("bisik"),
+            "listen": self._listen(),
+            "fingerprint": fingerprint_text(self._opened.state.identity.fingerprint),
+            "uptime_s": round(now - self._started, 1),
+            "sessions": [session_status(session, now) for session in sessions],
+            "rooms": rooms_status(self._chat.hub),
+            "users": len(self._opened.users),
+            "drops": dict(drops),
+            "log": {
+                "size": self._opened.log.tree_size,
+                "records": journal.records_stored,
+                "groups": journal.groups_stored,
+                "times_full": journal.times_full,
+                "checkpoint": (journal.checkpoint or b"").decode(),
+            },
+        }
