@@ -19,8 +19,9 @@ from typing import Any, Final, Generic, Literal, Self, TypeVar, cast
 import trio
 
 from bisik.conversation import Conversation, refusal_untrusted
-from bisik.errors import BisikError, Nonsense, NotStored, Unreachable, WrongUsage
+from bisik.errors import BisikError, Nonsense, Unreachable, WrongUsage
 from bisik.events import ChatEvent, Event, Join, Leave, LinkState, Message, OwnMessage, Receipt
+from bisik.gate import device_of
 from bisik.history import Archive
 from bisik.home import Home, Profile
 from bisik.link import Link, held
@@ -65,7 +66,8 @@ class Chat:
         """Say something; returns once it is in the server's log.
 
         Cancelled before that, it stays in the outbox on disk and goes out at the next occasion. Raises WrongUsage for
-        an empty or too long text, Refused where the server will not take it, NotStored where the chat has failed.
+        an empty or too long text, Refused where the server will not take it, or what the chat fails with; then, too,
+        the message is kept.
         """
         return await self.stored(await self.queue(room, text, kind=kind), room)
 
@@ -94,7 +96,7 @@ class Chat:
         try:
             while not outcomes:
                 if self._link.failed is not None:
-                    raise NotStored(f"{self._link.failed} The message stays in the outbox.") from self._link.failed
+                    raise self._link.failed
                 await self._news.wait()
         finally:
             self._conversation.waiters.drop(outbox_id)
@@ -124,6 +126,11 @@ class Chat:
     def everything(self) -> "EventStream[Event]":
         """Like `events`, with the link's state, own messages' states and notices in between."""
         return EventStream(self._next_event, lambda event: True)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the next event is already there."""
+        return self._conversation.reader.has_events
 
     async def _next_event(self) -> Event:
         await trio.lowlevel.checkpoint()
@@ -184,6 +191,11 @@ class Chat:
         return Archive(room_name(room), self._ask, self._conversation.authors)
 
     # How things are ---------------------------------------------------------------------------------------------
+
+    @property
+    def last_trouble(self) -> str | None:
+        """Why the last try to reach the server failed, or the last connection ended."""
+        return self._link.last_trouble
 
     @property
     def link_state(self) -> LinkState:
@@ -298,7 +310,7 @@ async def open_chat(
 @asynccontextmanager
 async def open_profile(home: Home, profile: Profile, *, reader: str) -> AsyncIterator[Chat]:
     """Open a chat as somebody whom this home already knows, with no rooms; it connects in the background."""
-    device = await trio.to_thread.run_sync(home.device, profile.fingerprint)
+    device = await device_of(home, profile.fingerprint)
     store = await trio.to_thread.run_sync(Store, profile.store_path)
     try:
         chat = Chat(profile, store, device, reader=reader)

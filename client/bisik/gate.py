@@ -27,6 +27,16 @@ class Gate:
         self._newcomer = newcomer
         self._news = news
 
+    async def reach(self) -> None:
+        """Until the server has proved who it is."""
+        with trio.move_on_after(REPLY_S):
+            while not self._link.reached and self._link.failed is None and not self._link.never_reached:
+                await self._news.wait()
+        if self._link.failed is not None:
+            raise self._link.failed
+        if not self._link.reached:
+            raise Unreachable(self._link.last_trouble or "The server does not answer.")
+
     async def prove(self, join_password: str) -> None:
         """Show the join password; everything else needs that first."""
         await self._ask(lambda on_reply: self._newcomer.prove(join_password, on_reply))
@@ -77,23 +87,17 @@ async def open_gate(host: str, port: int, fingerprint: bytes, device: SigningKey
         yield Gate(link, newcomer, news)
 
 
+async def device_of(home: Home, fingerprint: bytes) -> SigningKey:
+    """This device's key for a server, made at the first visit. Raises HomeError."""
+    return await trio.to_thread.run_sync(home.device, fingerprint)
+
+
 async def register(
     home: Home, *, host: str, port: int, fingerprint: bytes, join_password: str, name: str
 ) -> tuple[Profile, str | None]:
     """Take a name and remember it in the home. The login ID is None as `Gate.register` says."""
-    device = await trio.to_thread.run_sync(home.device, fingerprint)
+    device = await device_of(home, fingerprint)
     async with open_gate(host, port, fingerprint, device) as gate:
         await gate.prove(join_password)
         login_id = await gate.register(name)
         return home.save(name=name, host=host, port=port, fingerprint=fingerprint), login_id
-
-
-async def login(
-    home: Home, *, host: str, port: int, fingerprint: bytes, join_password: str, name: str, login_id: str
-) -> Profile:
-    """Bring a name to this new device, and remember it in the home."""
-    device = await trio.to_thread.run_sync(home.device, fingerprint)
-    async with open_gate(host, port, fingerprint, device) as gate:
-        await gate.prove(join_password)
-        await gate.login(name, login_id)
-        return home.save(name=name, host=host, port=port, fingerprint=fingerprint)

@@ -59,6 +59,10 @@ class Reader:
         """Half of what was waiting is gone: time to fetch more."""
         return len(self._events) <= MAX_EVENTS // 2 and self._text_size <= MAX_TEXT // 2
 
+    @property
+    def has_events(self) -> bool:
+        return bool(self._events or self._side)
+
     def put(self, event: Event, place: Place | None = None) -> None:
         """Queue an event in the order of the rooms."""
         self._events.append((event, place))
