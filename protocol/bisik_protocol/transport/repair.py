@@ -80,7 +80,7 @@ def silent_interval(silence: float, rtt: RttEstimator, eager_s: float) -> float:
     if silence < eager_s:
         return max(cadence, SLOW_CADENCE_S)
     # From here on, intervals grow with the silence, which is exponential backoff without a counter.
-    return min(max((silence - max(eager_s, LINEAR_S)) / 4, cadence), MAX_INTERVAL_S)
+    return min(max((silence - max(eager_s, LINEAR_S)) / 4, cadence, SLOW_CADENCE_S), MAX_INTERVAL_S)
 
 
 class Repair:

@@ -65,7 +65,7 @@ def test_growth_ends_when_bulk_becomes_a_trickle() -> None:
 
 
 def test_a_loss_halves_the_window_once_a_round_trip() -> None:
-    """Losses of packets sent before the reduction belong to it; one sent after it is another event (section 7.3.2)."""
+    """Losses of packets sent before the reduction belong to it; one sent after it is another event."""
     window = CongestionWindow(DATAGRAM)
     for _ in range(6):
         window.on_sent(DATAGRAM)
@@ -132,7 +132,9 @@ def test_a_new_path_starts_over_with_what_is_in_flight() -> None:
     assert (window.window, window.in_flight) == (10 * DATAGRAM, 9 * DATAGRAM)
 
 
-operations = st.tuples(st.sampled_from(["send", "ack", "lose", "forget", "persist", "reset"]), st.integers(40, DATAGRAM))
+operations = st.tuples(
+    st.sampled_from(["send", "ack", "lose", "forget", "persist", "reset"]), st.integers(40, DATAGRAM)
+)
 
 
 @given(st.lists(operations, max_size=200))

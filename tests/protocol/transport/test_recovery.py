@@ -199,7 +199,7 @@ def test_persistent_congestion_needs_two_losses_and_a_sample() -> None:
 
 @given(st.lists(st.sets(st.integers(0, 39), min_size=1), max_size=6))
 def test_every_packet_leaves_the_ledger_once(acked: list[set[int]]) -> None:
-    """Whatever is acknowledged in whatever order, a packet is acknowledged or lost or in flight, and only one of it."""
+    """Whatever is acknowledged in whatever order, a packet is acknowledged, lost or in flight, and one of it only."""
     recovery = ledger()
     send(recovery, *range(40))
     acknowledged: list[int] = []
