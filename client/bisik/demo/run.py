@@ -136,9 +136,10 @@ class Demo:
 
     async def _seat_people(self, nursery: trio.Nursery, invite: str) -> None:
         for name in PEOPLE:
-            arguments = ["-m", "bisik.demo.talker", invite, name, str(self._homes[name]), *ROOMS]
+            arguments = ["-m", "bisik.demo.talker", name, str(self._homes[name]), *ROOMS]
             person: Program = await nursery.start(run_program, name, arguments)
             person.on_line = partial(self._show, name)
+            await person.write({"invite": invite})
             self._people[name] = person
         with _deadline(HERE_S, "Somebody did not come in in time."):
             for person in self._people.values():

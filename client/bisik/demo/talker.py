@@ -1,12 +1,12 @@
 """One person of the demo, as a process: says what it reads on stdin, prints what happens, through the library.
 
-    python -m bisik.demo.talker INVITE NAME HOME ROOM...
+    python -m bisik.demo.talker NAME HOME ROOM...
 
-Reads lines like {"room": "#lobby", "text": "halo"}; the end of stdin means goodbye. Prints JSON lines: `here` once it
-is in its rooms, `said` when it is told to say something, `stored` with the receipt, `link` when the link's state
-changes, `notice` for what a person should read, and every message, join and leave as `bisik tail --json` does. Each
-has `at`: seconds on the clock that all processes of this machine share. It is told nothing of what happens to the
-network or the daemon.
+Reads {"invite": "bisik://..."} first, and then lines like {"room": "#lobby", "text": "halo"}; the end of stdin means
+goodbye. Prints JSON lines: `here` once it is in its rooms, `said` when it is told to say something, `stored` with the
+receipt, `link` when the link's state changes, `notice` for what a person should read, and every message, join and
+leave as `bisik tail --json` does. Each has `at`: seconds on the clock that all processes of this machine share. It is
+told nothing of what happens to the network or the daemon.
 """
 
 import json
@@ -26,10 +26,10 @@ CONNECT_TIMEOUT_S: Final = 45.0  # the way is very bad on purpose
 
 def main(arguments: list[str]) -> int:
     """The program. Returns its exit status."""
-    invite, name, home, *rooms = arguments
+    name, home, *rooms = arguments
     status = 0
     try:
-        trio.run(_talk, invite, name, home, rooms)
+        trio.run(_talk, name, home, rooms)
     except* BisikError as group:
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup):
@@ -41,7 +41,8 @@ def main(arguments: list[str]) -> int:
     return status
 
 
-async def _talk(invite: str, name: str, home: str, rooms: list[str]) -> None:
+async def _talk(name: str, home: str, rooms: list[str]) -> None:
+    invite = json.loads(await _read_line())["invite"]
     async with open_chat(invite, name=name, home=home, rooms=(), connect_timeout_s=CONNECT_TIMEOUT_S) as chat:
         for room in rooms:
             await chat.join(room)
@@ -68,7 +69,7 @@ async def _listen(chat: Chat) -> None:
 
 async def _say_what_is_read(chat: Chat, nursery: trio.Nursery) -> None:
     number = 0
-    while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
+    while line := await _read_line():
         told = json.loads(line)
         number += 1
         _print({"type": "said", "number": number, "room": told["room"], "text": told["text"]})
@@ -79,6 +80,10 @@ async def _say_what_is_read(chat: Chat, nursery: trio.Nursery) -> None:
 async def _tell_when_stored(chat: Chat, outbox_id: int, room: str, number: int) -> None:
     receipt = await chat.stored(outbox_id, room)
     _print({"type": "stored", "number": number, "room": room, "seq": receipt.seq, "id": receipt.id})
+
+
+async def _read_line() -> str:
+    return await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
 
 
 def _print(line: dict[str, Any]) -> None:
