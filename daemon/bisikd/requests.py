@@ -62,7 +62,12 @@ async def _join(session: "Session", request: JoinRoom) -> Reply:
     name = _room_name(request.room)
     member = session.rooms.get(name)
     if member is None:
-        member = await _enter(session, _open_room(session, name, request.presence), request)
+        room = _open_room(session, name, request.presence)
+        lane = session.lane_of(name)
+        if lane is None:
+            session.chat.hub.discard_unused(room)
+            raise Refusal(Code.ROOM_LIMIT, "This session has seen as many rooms as it can. Connect again for others.")
+        member = await _enter(session, room, lane, request)
     return Joined(
         number=request.number,
         room=name,
@@ -89,7 +94,7 @@ def _open_room(session: "Session", name: str, presence: Presence) -> Room:
     return chat.hub.create(name)
 
 
-async def _enter(session: "Session", room: Room, request: JoinRoom) -> Membership:
+async def _enter(session: "Session", room: Room, lane: int, request: JoinRoom) -> Membership:
     chat, user = session.chat, session.user
     tip = room.chains.hold(user.key_hash)
     try:
@@ -102,7 +107,7 @@ async def _enter(session: "Session", room: Room, request: JoinRoom) -> Membershi
     after = room.head - request.history if request.after is None else request.after
     member = Membership(
         room=room,
-        lane=session.new_lane(),
+        lane=lane,
         presence=request.presence,
         name=user.name,
         device=user.key_hash,

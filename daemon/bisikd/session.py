@@ -18,6 +18,7 @@ from bisik_protocol.chat.messages import (
 )
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.transport.events import CloseCode, Closed, LaneDrained, MessageReceived
+from bisik_protocol.transport.inbound import MAX_LANES
 from bisikd.admission import Admission
 from bisikd.feed import Feed
 from bisikd.requests import answer
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from bisikd.rooms import Membership
 
 ADMISSION_S: Final = 300.0  # a person may be typing a password
+MAX_ROOM_LANES: Final = MAX_LANES - 1  # beside the control lane
 FAREWELL_S: Final = 3.0
 MAX_OWED_BYTES: Final = 2 * 1024 * 1024  # replies that a session asked for and does not take; above it is put out
 
@@ -50,7 +52,7 @@ class Session:
             chat.doorkeeper, binding=connection.channel_binding, host=str(connection.peer_address[0])
         )
         self._lanes: dict[int, Membership] = {}
-        self._next_lane = CONTROL_LANE + 1
+        self._lane_of: dict[str, int] = {}
         self._wake = trio.Event()
         self._wake.set()
         self._patience = trio.CancelScope(deadline=self.since + ADMISSION_S)
@@ -88,20 +90,24 @@ class Session:
             self.connection.close(code, reason)
             self.chat.flush()
 
-    def new_lane(self) -> int:
-        """A lane number that this session never used."""
-        lane = self._next_lane
-        self._next_lane += 1
-        return lane
+    def lane_of(self, room: str) -> int | None:
+        """The room's lane: the same one when it is joined again, for what is under way on a lane comes in order.
+
+        None when the session has used as many lanes as a connection may.
+        """
+        if room not in self._lane_of:
+            if len(self._lane_of) >= MAX_ROOM_LANES:
+                return None
+            self._lane_of[room] = len(self._lane_of) + CONTROL_LANE + 1
+        return self._lane_of[room]
 
     def add_room(self, member: "Membership") -> None:
         self.rooms[member.room.name] = self._lanes[member.lane] = member
 
     def leave_room(self, member: "Membership") -> None:
-        """The session goes on without the room; its lane's number is not used again."""
+        """The session goes on without the room."""
         del self.rooms[member.room.name], self._lanes[member.lane]
         self.chat.hub.leave(member, lingers=False)
-        self.connection.forget_lane(member.lane)
 
     async def _serve(self) -> None:
         while True:
@@ -131,7 +137,7 @@ class Session:
         elif member := self._lanes.get(message.lane):
             await self.chat.journal.wait_room()
             await self.chat.posts.take_untrusted(member, self.user.device, message.data)
-        elif message.lane >= self._next_lane:
+        elif message.lane > len(self._lane_of):
             raise RemoteProtocolError("lane")  # the others are rooms that it left: its posts were on their way
 
     async def _take_request_untrusted(self, data: bytes) -> None:

@@ -20,6 +20,7 @@ from bisik_protocol.chat.messages import (
     RoomInfo,
 )
 from bisik_protocol.transport.events import CloseCode
+from bisikd import session
 from bisikd.config import Limits
 from bisikd.presence import LINGER_S
 from bisikd.rooms import LANE_BACKLOG_BYTES
@@ -163,15 +164,27 @@ async def test_joining_twice_answers_the_same_lane_and_repeats_nothing(tmp_path:
         assert numbers(tama.entries("#lobby")) == [1, 2]
 
 
-async def test_a_lane_is_never_used_twice(tmp_path: Path) -> None:
-    """After a leave the room comes back on a lane of its own, and the old one is forgotten."""
+async def test_a_room_comes_back_on_its_own_lane(tmp_path: Path) -> None:
+    """What was still under way when the room was left comes first, in order, and then what was missed."""
     async with open_stage(tmp_path) as stage:
-        tama = await stage.member("tama", 1, "#lobby")
+        tama = await stage.member("tama", 1, "#lobby", "#lab")
         first = tama.lanes["#lobby"]
         await tama.request_leave("#lobby")
-        again = await tama.join("#lobby")
-        assert again.lane != first
-        assert tama.connection.forgotten == [first]
+        again = await tama.join("#lobby", after=1)
+        assert again.lane == first
+        assert numbers(tama.entries("#lobby")) == [1, 2, 3]
+        assert story(tama.entries("#lobby")) == ["+tama", "-tama", "+tama"]
+
+
+async def test_the_lanes_of_a_session_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever goes through many rooms is asked to connect again; the rooms it has been in stay open to it."""
+    monkeypatch.setattr(session, "MAX_ROOM_LANES", 2)
+    async with open_stage(tmp_path) as stage:
+        tama = await stage.member("tama", 1, "#a", "#b")
+        await tama.request_leave("#a")
+        assert tama.refusal(await tama.join("#c")) is Code.ROOM_LIMIT
+        assert stage.chat.hub.get("#c") is None
+        assert isinstance(await tama.join("#a"), Joined)
 
 
 async def test_leaving_a_room_is_seen_and_ends_its_messages(tmp_path: Path) -> None:

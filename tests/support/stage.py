@@ -95,7 +95,6 @@ class FakeConnection:
         self.closed = False
         self.takes = True
         self.sent: list[tuple[int, bytes]] = []
-        self.forgotten: list[int] = []
         self.close_code: int | None = None  # what we closed it with
         self._events: deque[ConnectionEvent] = deque()
         self._backlog: dict[int, int] = {}
@@ -119,9 +118,6 @@ class FakeConnection:
             self.closed = True
             self.close_code = code
             self._put(Closed(code=code, reason=reason, by_peer=False))
-
-    def forget_lane(self, lane: int) -> None:
-        self.forgotten.append(lane)
 
     # What the far side does
 
