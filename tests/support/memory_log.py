@@ -98,8 +98,14 @@ class MemoryLog:
         return b"checkpoint %d" % len(self.appended) if self.appended else None
 
     def write_checkpoint_if_due(self) -> bool:
+        if self.failed:
+            raise LogFailed("The disk failed while the log was written.")
         due, self.due = self.due, False
         return due
+
+    @property
+    def tree_size(self) -> int:
+        return sum(map(len, self.appended))
 
     def close(self) -> None:
         self.closed = True
