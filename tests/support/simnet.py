@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 Address = tuple[Any, ...]
 
+MAX_STEPS_AT_ONE_TIME = 5000  # more than any honest burst: somebody asks to be called again at once, for ever
+
 
 class Node(Protocol):
     """What the network drives."""
@@ -127,6 +129,7 @@ class SimNet:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._armed: dict[int, float] = {}
+        self._steps_at_this_time = 0
         self.after_step: Callable[[], None] | None = None
         self.tap: Callable[[Address, Address, bytes], None] | None = None  # sees every datagram offered
 
@@ -139,7 +142,7 @@ class SimNet:
         del self._nodes[address]
 
     def rebind(self, old: Address, new: Address) -> None:
-        """The node's address as others see it changes, as a NAT does it; what is on its way to the old one is lost."""
+        """The node's address as others see it changes; what is on its way to the old one is lost."""
         self._nodes[new] = self._nodes.pop(old)
 
     def link(self, source: Node, target: Node) -> Link:
@@ -202,6 +205,8 @@ class SimNet:
         if not self._events:
             return False
         time, _, action = heapq.heappop(self._events)
+        self._steps_at_this_time = self._steps_at_this_time + 1 if time <= self.now else 0
+        assert self._steps_at_this_time < MAX_STEPS_AT_ONE_TIME, f"seed {self.seed}: time stands still at {self.now}"
         self.now = max(self.now, time)
         action()
         if self.after_step is not None:
@@ -212,7 +217,8 @@ class SimNet:
         """Until it holds; AssertionError with the seed when `limit` seconds of virtual time were not enough."""
         end = self.now + limit
         while not until():
-            assert self._events and self._events[0][0] <= end, f"seed {self.seed}: not reached in {limit} s"
+            soon = bool(self._events) and self._events[0][0] <= end
+            assert soon, f"seed {self.seed}: not reached in {limit} s"
             self.step()
 
     def run_for(self, seconds: float) -> None:
