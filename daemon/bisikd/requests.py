@@ -63,10 +63,10 @@ async def _join(session: "Session", request: JoinRoom) -> Reply:
     member = session.rooms.get(name)
     if member is None:
         room = _open_room(session, name, request.presence)
-        lane = session.lane_of(name)
+        lane = session.new_lane()
         if lane is None:
             session.chat.hub.discard_unused(room)
-            raise Refusal(Code.ROOM_LIMIT, "This session has seen as many rooms as it can. Connect again for others.")
+            raise Refusal(Code.TRY_LATER, "Connect again.")
         member = await _enter(session, room, lane, request)
     return Joined(
         number=request.number,

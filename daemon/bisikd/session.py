@@ -52,7 +52,7 @@ class Session:
             chat.doorkeeper, binding=connection.channel_binding, host=str(connection.peer_address[0])
         )
         self._lanes: dict[int, Membership] = {}
-        self._lane_of: dict[str, int] = {}
+        self._lanes_used = 0
         self._wake = trio.Event()
         self._wake.set()
         self._patience = trio.CancelScope(deadline=self.since + ADMISSION_S)
@@ -90,16 +90,16 @@ class Session:
             self.connection.close(code, reason)
             self.chat.flush()
 
-    def lane_of(self, room: str) -> int | None:
-        """The room's lane: the same one when it is joined again, for what is under way on a lane comes in order.
+    def new_lane(self) -> int | None:
+        """A lane that this session never used: what is still under way on an old one is not taken for the new room's.
 
-        None when the session has used as many lanes as a connection may.
+        None when the connection has no more; then the session ends, and a client that dials again has them all.
         """
-        if room not in self._lane_of:
-            if len(self._lane_of) >= MAX_ROOM_LANES:
-                return None
-            self._lane_of[room] = len(self._lane_of) + CONTROL_LANE + 1
-        return self._lane_of[room]
+        if self._lanes_used >= MAX_ROOM_LANES:
+            self.close(CloseCode.GOING_AWAY, "This connection has joined rooms very often. Connect again.")
+            return None
+        self._lanes_used += 1
+        return CONTROL_LANE + self._lanes_used
 
     def add_room(self, member: "Membership") -> None:
         self.rooms[member.room.name] = self._lanes[member.lane] = member
@@ -137,7 +137,7 @@ class Session:
         elif member := self._lanes.get(message.lane):
             await self.chat.journal.wait_room()
             await self.chat.posts.take_untrusted(member, self.user.device, message.data)
-        elif message.lane > len(self._lane_of):
+        elif message.lane > self._lanes_used:
             raise RemoteProtocolError("lane")  # the others are rooms that it left: its posts were on their way
 
     async def _take_request_untrusted(self, data: bytes) -> None:
