@@ -29,7 +29,8 @@ class Chat:
     """What all sessions share.
 
     `now` is the transport's clock in seconds, `now_ms` the wall clock in milliseconds; `flush` sends what was queued
-    on connections; `on_entry` is told of each stored entry; `join_hash` gives the join password's stored form.
+    on connections; `on_entry` is told of each stored entry; `tell` is given sentences for the operator;
+    `join_hash` gives the join password's stored form.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Chat:
         now_ms: Callable[[], int],
         flush: Callable[[], None],
         on_entry: Callable[[Entry, Statement | None], None],
+        tell: Callable[[str], None],
         limits: Limits | None = None,
         guard: Guard | None = None,
     ) -> None:
@@ -53,7 +55,7 @@ class Chat:
         self.limits = Limits() if limits is None else limits
         self.now = now
         self.flush = flush
-        self.journal = Journal(log, now_ms=now_ms, writing=blocking.writing, flush=flush)
+        self.journal = Journal(log, now_ms=now_ms, writing=blocking.writing, flush=flush, tell=tell)
         self.hub = Hub(
             log.heads(),
             log.presence(),

@@ -15,17 +15,15 @@ from typing import Any, Final, NoReturn
 import click
 
 from bisik_protocol.chat.names import InvalidName, canonical_room
-from bisik_protocol.crypto.identity import fingerprint_text
 from bisikd.admin import ask
 from bisikd.config import load_settings
-from bisikd.console import rfc3339
 from bisikd.errors import BisikdError, NotRunning, UsageProblem
 from bisikd.export import line_for_people, record_as_json
 from bisikd.invitation import ready_of
 from bisikd.log import Report, StoredRecord, iter_records, verify_log
 from bisikd.service import serve
 from bisikd.state import StateDirectory
-from bisikd.status import status_for_people
+from bisikd.status import status_for_people, users_status
 from bisikd.users import UserStore
 
 INTERRUPTED: Final = 130
@@ -119,15 +117,15 @@ def users() -> None:
 @json_option
 def list_users(state: Path | None, config: Path | None, as_json: bool) -> None:
     """Print every account, and say which files are damaged."""
-    store = UserStore.open(_existing_state(state, config).users_directory)
-    for user in sorted(store, key=lambda user: user.name):
-        devices = [fingerprint_text(device.key_hash) for device in user.devices]
-        since = rfc3339(user.created_ms)
-        if as_json:
-            click.echo(json.dumps({"type": "user", "name": user.name, "created": since, "devices": devices}))
-        else:
-            click.echo(f"{user.name}  since {since}  {len(devices)} device{'' if len(devices) == 1 else 's'}")
-    for damage in store.damaged:
+    try:  # the daemon, while it runs, is the one that knows: its files may be being written
+        known = ask(load_settings(state=state, config=config).state, "users")
+    except NotRunning:
+        known = users_status(UserStore.open(_existing_state(state, config).users_directory))
+    for user in known["users"]:
+        count = len(user["devices"])
+        words = f"{user['name']}  since {user['created']}  {count} device{'' if count == 1 else 's'}"
+        click.echo(json.dumps(user) if as_json else words)
+    for damage in known["damaged"]:
         click.echo(f"bisikd: {damage}", err=True)
 
 

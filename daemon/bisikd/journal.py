@@ -44,7 +44,10 @@ class Submission(Protocol):
 
 
 class Journal:
-    """The log writer. `flush` is called once after each group, when its submissions have queued what they send."""
+    """The log writer. `flush` is called once after each group, when its submissions have queued what they send.
+
+    `tell` is given a sentence for the operator when the log is full, and when it has room again.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Journal:
         now_ms: Callable[[], int],
         writing: "Workers",
         flush: Callable[[], None],
+        tell: Callable[[str], None],
     ) -> None:
         self.checkpoint: bytes | None = log.checkpoint()
         self.records_stored = 0
@@ -62,6 +66,8 @@ class Journal:
         self._now_ms = now_ms
         self._writing = writing
         self._flush = flush
+        self._tell = tell
+        self._full = False
         self._queue: deque[Submission] = deque()
         self._queued_bytes = 0
         self._time_ms = 0
@@ -127,10 +133,16 @@ class Journal:
         records = [submission.record(self._time_ms) for submission in group]
         try:
             self.checkpoint = await self._writing(self._append, records)
-        except LogFull:
+        except LogFull as error:
             self.times_full += 1
+            if not self._full:
+                self._tell(f"{error} Until there is, nothing is stored and every post is refused.")
+            self._full = True
             self._refuse(group)
         else:
+            if self._full:
+                self._tell("The log has room again.")
+            self._full = False
             self.records_stored += len(records)
             self.groups_stored += 1
             for submission in group:

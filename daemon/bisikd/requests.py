@@ -3,8 +3,9 @@
 Admission is not here (see `admission`), nor is what is said in a room (see `posts`).
 """
 
+import heapq
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bisik_protocol.chat.messages import (
     MAX_PAGE_BYTES,
@@ -43,6 +44,8 @@ class Refusal(Exception):  # noqa: N818 # not an error: an answer
         self.code = code
         self.text = text
 
+
+MAX_LISTED: Final = 500  # rooms, or members with the lately heard first: a reply has to fit into 64 KiB
 
 Handler = Callable[["Session", Any], Coroutine[Any, Any, Reply]]
 
@@ -132,7 +135,7 @@ async def _leave(session: "Session", request: LeaveRoom) -> Reply:
 
 async def _list_rooms(session: "Session", request: ListRooms) -> Reply:
     rooms = [RoomInfo(room.name, len(room.presence.stored), room.head) for room in session.chat.hub if room.begun]
-    return Rooms(request.number, sorted(rooms, key=lambda info: info.room))
+    return Rooms(request.number, sorted(rooms, key=lambda info: info.room)[:MAX_LISTED])
 
 
 async def _list_members(session: "Session", request: ListMembers) -> Reply:
@@ -141,8 +144,9 @@ async def _list_members(session: "Session", request: ListMembers) -> Reply:
     if room is None:
         raise Refusal(Code.ROOM_INVALID, "There is no such room.")
     now = chat.now()
-    quiet = room.quiet_since(now)
-    return Members(request.number, room.name, [MemberInfo(name, int(now - quiet[name])) for name in sorted(quiet)])
+    heard = room.last_heard(now)
+    names = heapq.nlargest(MAX_LISTED, heard, key=heard.__getitem__)
+    return Members(request.number, room.name, [MemberInfo(name, int(now - heard[name])) for name in sorted(names)])
 
 
 async def _history(session: "Session", request: GetHistory) -> Reply:

@@ -100,7 +100,7 @@ class Room:
         """Whether there is anything in the log that says it is there."""
         return self.head > 0 or self.name == LOBBY
 
-    def quiet_since(self, now: float) -> dict[str, float]:
+    def last_heard(self, now: float) -> dict[str, float]:
         """Who is present, by the log, and when anything was last heard from a device of theirs here."""
         heard = {name: self.presence.vanished_since(name) for name in self.presence.stored}
         for member in self.memberships:

@@ -35,7 +35,7 @@ from bisikd.passwords import Passwords
 from bisikd.sessions import Sessions
 from bisikd.sockets import open_udp_socket, passed_socket, shown_address
 from bisikd.state import StateDirectory
-from bisikd.status import rooms_status, session_status
+from bisikd.status import rooms_status, session_status, users_status
 from bisikd.udp import UdpDriver
 from bisikd.users import UserStore
 
@@ -137,6 +137,7 @@ class Service:
             now_ms=wall_clock_ms,
             flush=self._driver.flush,
             on_entry=self._console.entry,
+            tell=self._console.note,
             limits=opened.settings.limits,
         )
         self._sessions: Sessions | None = None
@@ -244,13 +245,16 @@ class Service:
         except OSError as error:
             self._console.note(f"Without an administration socket `bisikd status` cannot ask: {error.strerror}.")
             return
-        commands: Commands = {"status": self._status, "invite": self._invite}
+        commands: Commands = {"status": self._status, "invite": self._invite, "users": self._users}
         nursery.start_soon(serve_admin, sock, commands)
 
     async def _invite(self, request: dict[str, Any]) -> dict[str, str]:
         if request.get("renew") is True:
             await self._blocking.hashing(self._opened.state.rotate_join_password)
         return self._ready().as_json()
+
+    async def _users(self, request: dict[str, Any]) -> dict[str, Any]:
+        return users_status(self._opened.users)
 
     async def _status(self, request: dict[str, Any]) -> dict[str, Any]:
         now = trio.current_time()

@@ -69,6 +69,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.story: list[str] = []
+        self.told: list[str] = []  # to the operator
         self.log = MemoryLog()
         self.disk = Disk()
         self.time_ms = 1000
@@ -77,6 +78,7 @@ class Desk:
             now_ms=lambda: self.time_ms,
             writing=self.disk,
             flush=lambda: self.story.append("flush"),
+            tell=self.told.append,
         )
 
     def submit(self, *names: str) -> list[Note]:
@@ -148,11 +150,15 @@ async def test_after_a_full_log_has_room_again_it_is_used() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(desk.journal.run)
         await trio.testing.wait_all_tasks_blocked()
-        desk.log.full = False
         desk.submit("b")
+        await trio.testing.wait_all_tasks_blocked()
+        desk.log.full = False
+        desk.submit("c")
         desk.journal.finish()
-    assert desk.story[-2:] == ["stored b", "flush"]
-    assert desk.journal.times_full == 1
+    assert desk.story[-2:] == ["stored c", "flush"]
+    assert desk.journal.times_full == 2
+    assert len(desk.told) == 2  # full, once, and room again
+    assert "every post is refused" in desk.told[0]
 
 
 async def test_a_failed_disk_ends_the_journal_and_tells_nobody_anything() -> None:

@@ -53,6 +53,7 @@ class WiredDaemon:
             now_ms=lambda: 1_795_338_000_000,
             flush=self.node.flush,
             on_entry=lambda entry, statement: None,
+            tell=lambda sentence: None,
             guard=Guard(),
         )
         self.failures: list[str] = []

@@ -281,6 +281,7 @@ async def test_accounts_and_log_can_be_read_beside_a_running_daemon(state: Path)
         assert (await run("users", "list", "--state", state)).stdout.startswith("tama  since 2")
         user = json.loads((await run("users", "list", "--json", "--state", state)).stdout)
         assert user["devices"] == [fingerprint_text(tama.device.public.key_hash)]
+        running = user
         shown = (await run("log", "show", "--state", state)).stdout
         assert "\x1b" not in shown
         assert "#lobby <tama> halo" in shown
@@ -288,10 +289,15 @@ async def test_accounts_and_log_can_be_read_beside_a_running_daemon(state: Path)
         assert [record["type"] for record in records] == ["device", "join", "message"]
         assert [record["index"] for record in records] == [0, 1, 2]
         assert (await run("log", "verify", "--state", state)).returncode == 0
+        await daemon.stop()
+    (state / "users" / "sari.toml").write_text("name = ")
+    stopped = await run("users", "list", "--json", "--state", state)
+    assert json.loads(stopped.stdout) == running
+    assert "sari.toml, line 1" in stopped.stderr
 
 
 async def test_damage_in_the_log_is_found_and_named(state: Path) -> None:
-    """`log verify` exits 1 and says where; the daemon refuses to start on it, in a sentence."""
+    """`log verify` exits 1 and says in which file and at which byte."""
     async with open_daemon(state) as daemon, chatting(daemon, 1) as tama:
         await enter(daemon, tama, "tama", LOBBY)
         await tama.receipt(LOBBY, tama.say(LOBBY, "halo"))

@@ -23,6 +23,7 @@ from bisik_protocol.transport.events import CloseCode
 from bisikd import session
 from bisikd.config import Limits
 from bisikd.presence import LINGER_S
+from bisikd.requests import MAX_LISTED
 from bisikd.rooms import LANE_BACKLOG_BYTES
 from tests.support.stage import Stage, Visitor, open_stage
 
@@ -396,6 +397,22 @@ async def test_members_are_listed_with_how_long_they_were_quiet(
         members = await tama.request(ListMembers(tama.number(), "#lobby"))
         assert members.members == [MemberInfo("dewi", 30), MemberInfo("sari", 30), MemberInfo("tama", 5)]
         assert tama.refusal(await tama.request(ListMembers(tama.number(), "#none"))) is Code.ROOM_INVALID
+
+
+async def test_long_lists_fit_into_a_reply(tmp_path: Path) -> None:
+    """Of thousands of members those that were heard lately are listed, and the reply stays below 64 KiB."""
+    async with open_stage(tmp_path) as stage:
+        tama = await stage.member("tama", 1, "#lobby")
+        lobby = stage.chat.hub.get("#lobby")
+        assert lobby is not None
+        for number in range(3000):
+            lobby.presence.stored.add(f"{'n' * 58}{number:06}")
+            lobby.presence._vanished[f"{'n' * 58}{number:06}"] = float(-number)
+        members = await tama.request(ListMembers(tama.number(), "#lobby"))
+        assert len(members.members) == MAX_LISTED
+        assert MemberInfo("tama", 0) in members.members
+        assert len(tama.connection.sent[-1][1]) < 64 * 1024
+        assert members.members[0].name.endswith("000000")
 
 
 async def test_a_room_without_room_in_the_log_leaves_nothing_behind(tmp_path: Path) -> None:

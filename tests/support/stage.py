@@ -152,6 +152,7 @@ class Stage:
         self.hashing, self.writing, self.reading = AtOnce(), AtOnce(), AtOnce()
         self.entries_seen: list[Entry] = []
         self.failures: list[str] = []
+        self.told: list[str] = []  # to the operator
         self.time_ms = 1_795_338_000_000
         passwords = Passwords(CHEAP)
         join_hash = passwords.hash(JOIN_PASSWORD)
@@ -165,6 +166,7 @@ class Stage:
             now_ms=lambda: self.time_ms,
             flush=lambda: None,
             on_entry=lambda entry, statement: self.entries_seen.append(entry),
+            tell=self.told.append,
             limits=limits,
             guard=Guard(),
         )
