@@ -14,32 +14,20 @@ from bisik_protocol.crypto.session import SessionSecrets
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.randomness import RandomSource
 from bisik_protocol.transport.addresses import Address, same_host
-from bisik_protocol.transport.chunks import Chunk
 from bisik_protocol.transport.closing import Closing
 from bisik_protocol.transport.config import TransportConfig
-from bisik_protocol.transport.congestion import CongestionWindow
-from bisik_protocol.transport.control import ControlFrames, SentFrame
 from bisik_protocol.transport.events import CloseCode, Closed, ConnectionEvent, LaneDrained, MessageReceived
 from bisik_protocol.transport.inbound import Inbound
-from bisik_protocol.transport.loss_meter import LossMeter
-from bisik_protocol.transport.pacing import Pacer
+from bisik_protocol.transport.outgoing import Outgoing
 from bisik_protocol.transport.path import Path
 from bisik_protocol.transport.receiving import PacketReader
-from bisik_protocol.transport.recovery import Recovery, SentPacket
-from bisik_protocol.transport.repair import Repair, silent_interval
-from bisik_protocol.transport.rtt import RttEstimator
 from bisik_protocol.transport.sealing import PacketWriter
-from bisik_protocol.transport.sending import SendQueue
-from bisik_protocol.transport.stats import ConnectionStats, Counters
+from bisik_protocol.transport.stats import ConnectionStats
 from bisik_protocol.wire import frames
-from bisik_protocol.wire.packets import CONNECTION_ID_BYTES, HEADER_BYTES, MIN_DATAGRAM_BYTES, TAG_BYTES
+from bisik_protocol.wire.packets import CONNECTION_ID_BYTES, MIN_DATAGRAM_BYTES
 
-OVERHEAD_BYTES: Final = HEADER_BYTES + TAG_BYTES
 MAX_DATAGRAMS_A_CALL: Final = 64  # so that one connection's bulk does not hold up all the others
-MAX_QUEUED_RESPONSES: Final = 4
 PATH_DATA_BYTES: Final = frames.PATH_DATA_BYTES
-MAX_PTO_S: Final = 3.0
-FEW_SAMPLES: Final = 16  # below it, what the link loses inbound is the better guess for outbound too
 
 
 class _State(Enum):
@@ -54,34 +42,19 @@ class Connection:
     __slots__ = (
         "_closing",
         "_config",
-        "_controls",
-        "_counters",
         "_drops",
         "_events",
         "_inbound",
         "_is_client",
-        "_loss_out",
-        "_owed_since",
-        "_pacer",
-        "_pad",
-        "_ping_due",
-        "_pto_count",
+        "_outgoing",
         "_random",
         "_reader",
-        "_recovery",
-        "_repair",
         "_reset_token",
-        "_responses",
-        "_rtt",
         "_secrets",
-        "_sending",
         "_state",
         "_wake",
-        "_window",
         "_woken",
-        "_writer",
         "last_heard",
-        "last_sent",
         "path",
     )
 
@@ -110,36 +83,20 @@ class Connection:
         self._state = _State.OPEN
         self._closing: Closing | None = None
         self._events: deque[ConnectionEvent] = deque()
-        self._counters = Counters()
         self.last_heard = now
-        self.last_sent = now  # something that elicits an answer
         self.path = Path(address, validated=True)
 
         ours, theirs, peer = secrets.client_traffic, secrets.server_traffic, secrets.server_connection_id
         if not is_client:
             ours, theirs, peer = theirs, ours, secrets.client_connection_id
-        self._writer = PacketWriter(ours, peer, config, random, now)
         self._reader = PacketReader(theirs)
-
-        self._rtt = RttEstimator(config.initial_rtt_s if rtt_s is None else rtt_s)
-        self._recovery = Recovery(self._rtt, self._writer.numbers.is_skipped)
-        self._window = CongestionWindow(MIN_DATAGRAM_BYTES)
-        self._pacer = Pacer(self._window.window, now)
-        self._repair = Repair(self._rtt, config.eager_s, now)
-        self._sending = SendQueue(self._window, self._pacer, self._rtt, self._repair)
-        self._loss_out = LossMeter()
-        self._pto_count = 0
-        self._owed_since: float | None = None  # since when we wait to hear anything
-
-        self._ping_due = False
-        self._pad = False  # the next packet fills its datagram, to earn a new path's allowance
-        self._responses: deque[bytes] = deque(maxlen=MAX_QUEUED_RESPONSES)
-        self._controls = ControlFrames()
-        self._inbound = Inbound(self._controls)
+        writer = PacketWriter(ours, peer, config, random, now)
+        self._outgoing = Outgoing(writer, self._reader, config, rtt_s, now)
+        self._inbound = Inbound(self._outgoing.controls)
         self._reset_token: bytes | None = None
         if reset_token is not None:
             frame = frames.encode_new_connection_id(0, secrets.server_connection_id, reset_token)
-            self._controls.put((frames.NEW_CONNECTION_ID, 0), frame)
+            self._outgoing.controls.put((frames.NEW_CONNECTION_ID, 0), frame)
 
     # What an application uses ------------------------------------------------------------------------------------
 
@@ -165,7 +122,7 @@ class Connection:
     @property
     def heard(self) -> bool:
         """Whether the far side has proved that it holds the session's keys."""
-        return self._counters.datagrams_received > 0
+        return self._outgoing.counters.datagrams_received > 0
 
     @property
     def has_events(self) -> bool:
@@ -175,13 +132,13 @@ class Connection:
         """Queue a message of 1 to 65536 bytes. Nothing bounds the queue but the caller, who asks `backlog`."""
         if self._state is not _State.OPEN:
             return  # the Closed event tells, and there is no other answer to give
-        self._sending.push(lane, data)
+        self._outgoing.queue.push(lane, data)
         self._wake_up()
 
     def backlog(self, lane: int) -> int:
         """Bytes of the lane's messages that are queued or not yet acknowledged."""
-        sending = self._sending.lanes.get(lane)
-        return 0 if sending is None else sending.backlog
+        queue = self._outgoing.queue.lanes.get(lane)
+        return 0 if queue is None else queue.backlog
 
     def next_event(self) -> ConnectionEvent | None:
         """The next event, or None. Taking a message is what lets the far side send more."""
@@ -202,24 +159,25 @@ class Connection:
 
     def ping(self) -> None:
         """Ask for a sign of life."""
-        self._ping_due = True
+        self._outgoing.ping_due = True
         self._wake_up()
 
     def guess_rtt(self, rtt_s: float) -> None:
         """What the handshake took, which is better than no idea; lost datagrams may be in it."""
-        self._rtt.guess(rtt_s)
+        self._outgoing.rtt.guess(rtt_s)
 
     def stats(self, now: float) -> ConnectionStats:
-        counters = self._counters
+        outgoing = self._outgoing
+        counters = outgoing.counters
         return ConnectionStats(
-            srtt_s=self._rtt.smoothed,
-            min_rtt_s=self._rtt.minimum,
-            loss_out=self._loss_out.rate,
+            srtt_s=outgoing.rtt.smoothed,
+            min_rtt_s=outgoing.rtt.minimum,
+            loss_out=outgoing.loss,
             loss_in=self._reader.loss.rate,
-            in_flight_bytes=self._window.in_flight,
-            window_bytes=self._window.window,
-            backlog_bytes=self._sending.backlog,
-            silence_s=self._silence(now),
+            in_flight_bytes=outgoing.window.in_flight,
+            window_bytes=outgoing.window.window,
+            backlog_bytes=outgoing.queue.backlog,
+            silence_s=outgoing.silence(now),
             datagrams_sent=counters.datagrams_sent,
             datagrams_received=counters.datagrams_received,
             bytes_sent=counters.bytes_sent,
@@ -239,11 +197,11 @@ class Connection:
             if error.reason == "exhausted":
                 self._end(CloseCode.PROTOCOL, error.reason, by_peer=False)
             return
-        self._counters.datagrams_received += 1
-        self._counters.bytes_received += len(datagram)
-        silence = self._silence(now)
+        counters = self._outgoing.counters
+        counters.datagrams_received += 1
+        counters.bytes_received += len(datagram)
         self.last_heard = now
-        self._owed_since = now if self._recovery.in_flight else None
+        silence_ended = self._outgoing.on_heard(now)
         newest = self._reader.on_arrived(number)
         try:
             parsed = frames.parse_frames_untrusted(payload)
@@ -259,8 +217,8 @@ class Connection:
             code = CloseCode.FLOW_CONTROL if error.reason == "flow-control" else CloseCode.PROTOCOL
             self.close(code, f"protocol violation: {error.reason}")
             return
-        if silence > max(3 * self._rtt.probe_timeout, 1.0):
-            self._recover_from_silence(now)
+        if silence_ended:
+            self._outgoing.recover_from_silence(now)
 
     def is_addressed_by(self, datagram: bytes) -> bool:
         """Whether a data packet is for this client's connection."""
@@ -283,15 +241,16 @@ class Connection:
         """When `handle_timeout` or `datagrams_to_send` has something to do; None: only when something arrives."""
         if self._state is not _State.OPEN:
             return self._closing.next_at if self._state is _State.CLOSING and self._closing is not None else None
-        config = self._config
-        times = [self._recovery.loss_time, self.path.challenge_at]
+        soonest = self.path.challenge_at
         if self.path.allowance() >= MIN_DATAGRAM_BYTES:  # otherwise an arrival has to come first, not a time
-            times += [self._repair.next_due(), self._sending.paced_until, self._pto_at()]
-            if config.keepalive_s is not None:
-                times.append(self.last_sent + config.keepalive_s)
-        if config.idle_timeout_s is not None:
-            times.append(self.last_heard + config.idle_timeout_s)
-        return min((time for time in times if time is not None), default=None)
+            time = self._outgoing.next_timeout()
+            if time is not None and (soonest is None or time < soonest):
+                soonest = time
+        if self._config.idle_timeout_s is not None:
+            idle_at = self.last_heard + self._config.idle_timeout_s
+            if soonest is None or idle_at < soonest:
+                soonest = idle_at
+        return soonest
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due at `now`; ask `datagrams_to_send` afterwards."""
@@ -299,25 +258,17 @@ class Connection:
             if self._closing is not None and self._closing.handle_timeout(now):
                 self._state = _State.CLOSED
             return
-        config = self._config
-        if config.idle_timeout_s is not None and now >= self.last_heard + config.idle_timeout_s:
+        idle_timeout_s = self._config.idle_timeout_s
+        if idle_timeout_s is not None and now >= self.last_heard + idle_timeout_s:
             self._end(CloseCode.IDLE, "nothing was heard for too long", by_peer=False)
             return
-        loss_time = self._recovery.loss_time
-        if loss_time is not None and now >= loss_time:
-            self._detect_losses(now)
-        pto_at = self._pto_at()
-        if pto_at is not None and now >= pto_at:
-            self._pto_count += 1
-            self._sending.probe = self._oldest_unacknowledged()
-            self._ping_due = True
-        if config.keepalive_s is not None and now >= self.last_sent + config.keepalive_s:
-            self._ping_due = True
+        outgoing = self._outgoing
+        outgoing.handle_timeout(now)
         path = self.path
         if path.challenge_at is not None and now >= path.challenge_at and path.challenge is not None:
-            self._responses.append(frames.encode_path_challenge(path.challenge))
-            path.on_challenge_sent(now, self._rtt.probe_timeout)
-            self._ping_due = True
+            outgoing.responses.append(frames.encode_path_challenge(path.challenge))
+            path.on_challenge_sent(now, outgoing.rtt.probe_timeout)
+            outgoing.ping_due = True
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
         """Everything that may go now."""
@@ -326,7 +277,7 @@ class Connection:
             return self._goodbyes(now)
         datagrams: list[tuple[bytes, Address]] = []
         while len(datagrams) < MAX_DATAGRAMS_A_CALL:
-            datagram = self._next_datagram(now)
+            datagram = self._outgoing.next_datagram(self.path, now)
             if datagram is None:
                 break
             datagrams.append((datagram, self.path.address))
@@ -334,10 +285,7 @@ class Connection:
 
     def network_changed(self, now: float) -> None:
         """Our own address changed, or the machine woke up: find out at once what the way is like now."""
-        self._window.reset()
-        self._pad = True
-        self._owed_since = None  # the silence of the old way, or of the sleep, says nothing about this one
-        self._recover_from_silence(now)
+        self._outgoing.start_on_new_way(now)
         self._wake_up()
 
     # Receiving ---------------------------------------------------------------------------------------------------
@@ -351,8 +299,8 @@ class Connection:
         if not newest or self._is_client:  # a server may answer from another of its addresses; it does not roam
             return
         if not same_host(address, path.address):
-            self._window.reset()
-            self._rtt.has_sample = False
+            self._outgoing.window.reset()
+            self._outgoing.rtt.has_sample = False
         self.path = Path(address, validated=False)
         self.path.on_received(size, now)
         self.path.start_validation(self._random(PATH_DATA_BYTES), now)
@@ -361,77 +309,34 @@ class Connection:
         return True
 
     def _on_ack(self, frame: frames.Ack, now: float) -> bool:
-        outcome = self._recovery.on_ack(frame.ranges, self._writer.numbers.next_number, now)
-        for _ in range(outcome.returned_late):
-            self._loss_out.on_not_lost_after_all()
-        if outcome.acknowledged:
-            self._pto_count = 0
-            for packet in outcome.acknowledged:
-                self._on_packet_acknowledged(packet)
-            self._owed_since = now if self._recovery.in_flight else None
-        if self._recovery.in_flight:
-            self._detect_losses(now)
+        drained = self._outgoing.on_ack(frame, now)
+        self._events += [LaneDrained(lane=lane) for lane in drained]
         return False
-
-    def _on_packet_acknowledged(self, packet: SentPacket) -> None:
-        self._window.on_acknowledged(packet.size, packet.sent_at)
-        self._loss_out.on_arrived()
-        self._writer.on_acknowledged(packet.number)
-        if packet.told >= 0:
-            self._reader.forget_up_to(packet.told)
-        if packet.controls:
-            self._controls.on_acknowledged(packet.controls)
-        for chunk in packet.chunks:
-            chunk.outstanding -= 1
-            if not chunk.acknowledged:
-                chunk.acknowledged = True
-                drained = self._sending.on_acknowledged(chunk)
-                if drained is not None:
-                    self._events.append(LaneDrained(lane=drained))
-
-    def _detect_losses(self, now: float) -> None:
-        lost = self._recovery.detect_losses(now)
-        if lost:
-            self._on_lost(lost, now)
-            if self._recovery.is_persistent(lost):
-                self._window.on_persistent_congestion()
-                self._repair.bucket.empty()
-
-    def _on_lost(self, lost: list[SentPacket], now: float) -> None:
-        self._counters.packets_lost += len(lost)
-        for packet in lost:
-            self._loss_out.on_lost()
-            self._window.on_lost(packet.size, packet.sent_at, now)
-            if packet.controls:
-                self._controls.on_lost(packet.controls)
-            for chunk in packet.chunks:
-                chunk.outstanding -= 1
-                if chunk.outstanding == 0 and not chunk.acknowledged:
-                    self._sending.on_lost(chunk, now)
 
     def _on_message(self, frame: frames.Message, now: float) -> bool:
         self._events += self._inbound.receive_untrusted(frame)
         return True
 
     def _on_max_data(self, frame: frames.MaxData, now: float) -> bool:
-        self._sending.limit = max(self._sending.limit, frame.limit)
+        queue = self._outgoing.queue
+        queue.limit = max(queue.limit, frame.limit)
         return True
 
     def _on_max_lane_data(self, frame: frames.MaxLaneData, now: float) -> bool:
-        lane = self._sending.lanes.get(frame.lane)
+        lane = self._outgoing.queue.lanes.get(frame.lane)
         if lane is None:
             raise RemoteProtocolError("lanes")  # credit for a lane that we never used
         lane.limit = max(lane.limit, frame.limit)
         return True
 
     def _on_path_challenge(self, frame: frames.PathChallenge, now: float) -> bool:
-        self._responses.append(frames.encode_path_response(frame.data))
-        self._ping_due = True
+        self._outgoing.responses.append(frames.encode_path_response(frame.data))
+        self._outgoing.ping_due = True
         return True
 
     def _on_path_response(self, frame: frames.PathResponse, now: float) -> bool:
         if self.path.on_response(frame.data):
-            self._repair.hurry(now)  # what the limit held back
+            self._outgoing.hurry(now)
         return True
 
     def _on_new_connection_id(self, frame: frames.NewConnectionId, now: float) -> bool:
@@ -450,129 +355,13 @@ class Connection:
             self._state = _State.CLOSED
             self._closing = None
 
-    # Sending -----------------------------------------------------------------------------------------------------
-
-    def _next_datagram(self, now: float) -> bytes | None:
-        room = min(MIN_DATAGRAM_BYTES, self.path.allowance()) - OVERHEAD_BYTES
-        if room <= 0:
-            return None
-        parts: list[bytes] = []
-        while self._responses and room >= len(self._responses[0]):
-            parts.append(self._responses.popleft())
-            room -= len(parts[-1])
-        told = -1
-        if self._reader.ack_due:
-            ack = self._reader.encode_ack()
-            if len(ack) <= room:
-                parts.append(ack)
-                room -= len(ack)
-                told = self._reader.largest
-        controls: list[SentFrame] = []
-        if self._controls:
-            controls = self._controls.take(room)
-            for _, frame in controls:
-                parts.append(frame)
-                room -= len(frame)
-        chunks = self._sending.choose(room, now, self._loss_guess(), self._silence(now))
-        for chunk in chunks:
-            parts.append(chunk.head)
-            parts.append(chunk.data)
-        if self._ping_due and not chunks and room:
-            parts.append(frames.PING_FRAME)
-        if not parts:
-            return None
-        return self._seal(parts, chunks, controls, told, now)
-
-    def _seal(
-        self, parts: list[bytes], chunks: list[Chunk], controls: list[SentFrame], told: int, now: float
-    ) -> bytes:
-        eliciting = bool(chunks or controls or self._ping_due)
-        payload = b"".join(parts)
-        if self._pad and self.path.validated:
-            payload = payload.ljust(MIN_DATAGRAM_BYTES - OVERHEAD_BYTES, b"\x00")
-        if told >= 0:
-            self._reader.ack_due = False
-        number, datagram = self._writer.seal(payload, now)
-        size = len(datagram)
-        self._counters.datagrams_sent += 1
-        self._counters.bytes_sent += size
-        self.path.on_sent(size)
-        self._pacer.on_sent(size)
-        if eliciting:
-            self._ping_due = self._pad = False
-            self.last_sent = now
-            if self._owed_since is None:
-                self._owed_since = now
-            self._window.on_sent(size)
-            self._recovery.on_sent(SentPacket(number, now, size, tuple(chunks), tuple(controls), told))
-            if chunks:
-                self._on_chunks_sent(chunks, now)
-        return datagram
-
-    def _on_chunks_sent(self, chunks: list[Chunk], now: float) -> None:
-        for chunk in chunks:
-            if chunk.copies == 0:
-                chunk.first_sent = now
-                self._counters.chunks_sent += 1
-            else:
-                self._counters.copies_sent += 1
-            chunk.copies += 1
-            chunk.outstanding += 1
-            chunk.last_sent = now
-            if chunk.thin:
-                self._repair.on_copy_sent(chunk, now, self._loss_guess(), self._silence(now))
-
     def _goodbyes(self, now: float) -> list[tuple[bytes, Address]]:
         closing = self._closing
         if closing is None or not closing.due(now):
             return []
-        closing.on_sent(now, self._rtt.probe_timeout)
-        if len(closing.frame) + OVERHEAD_BYTES > self.path.allowance():
-            return []
-        datagram = self._writer.seal(closing.frame, now)[1]
-        self.path.on_sent(len(datagram))
-        return [(datagram, self.path.address)]
-
-    # Timers and outages --------------------------------------------------------------------------------------------
-
-    def _silence(self, now: float) -> float:
-        return 0.0 if self._owed_since is None else now - self._owed_since
-
-    def _loss_guess(self) -> float:
-        """What to expect of the next packet. Early on, loss inbound is the better guess: links lose both ways."""
-        if self._loss_out.samples < FEW_SAMPLES:
-            return max(self._loss_out.rate, self._reader.loss.rate)
-        return self._loss_out.rate
-
-    def _pto_at(self) -> float | None:
-        """When to probe for acknowledgements that are overdue. Watched chunks probe by themselves."""
-        if not self._recovery.in_flight or self._repair.watched or self.path.allowance() <= OVERHEAD_BYTES:
-            return None
-        rtt = self._rtt
-        if self._config.eager_s > self._silence(self._recovery.last_eliciting_sent) > rtt.probe_timeout:
-            wait = max(
-                silent_interval(self._silence(self._recovery.last_eliciting_sent), rtt, self._config.eager_s),
-                rtt.smoothed,
-            )
-        else:
-            wait = min(rtt.probe_timeout * 2.0 ** min(self._pto_count, 10), max(MAX_PTO_S, rtt.probe_timeout))
-        return self._recovery.last_eliciting_sent + wait
-
-    def _oldest_unacknowledged(self) -> Chunk | None:
-        for packet in self._recovery.in_flight.values():
-            for chunk in packet.chunks:
-                if not chunk.acknowledged:
-                    return chunk
-        return None
-
-    def _recover_from_silence(self, now: float) -> None:
-        """The link is back, or may be: send everything unacknowledged at once instead of waiting for timers."""
-        self._pto_count = 0
-        lost = self._recovery.give_up_sent_before(now - self._rtt.smoothed)
-        if lost:
-            self._on_lost(lost, now)
-        self._repair.hurry(now)
-        self._ping_due = True
+        closing.on_sent(now, self._outgoing.rtt.probe_timeout)
+        datagram = self._outgoing.seal_goodbye(closing.frame, self.path, now)
+        return [] if datagram is None else [(datagram, self.path.address)]
 
     def _end(self, code: int, reason: str, *, by_peer: bool) -> None:
         if self._state is _State.OPEN:

@@ -3,6 +3,7 @@
 from typing import Final
 
 PACING_GAIN: Final = 1.25
+MIN_DELAY_S: Final = 0.001  # a timer any finer may come before the clock has moved, and find the same again
 ROUNDING_BYTES: Final = 1.0  # who waited as long as told may find this much missing, and must not be told to wait 0 s
 
 

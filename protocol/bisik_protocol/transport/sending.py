@@ -57,6 +57,11 @@ class SendQueue:
             self._active.append(lane)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether there is something besides what `repair` watches."""
+        return bool(self._active or self.lost or self.probe is not None)
+
+    @property
     def backlog(self) -> int:
         return sum(lane.backlog for lane in self.lanes.values())
 

@@ -1,0 +1,296 @@
+"""Packets out and what came of them: building each, and acting on what is acknowledged, lost or overdue.
+
+Owns everything that RFC 9002 is about. Knows nothing of peers that move, of goodbyes or of the application's events;
+`Connection` asks it for the next datagram and tells it what was heard.
+"""
+
+from collections import deque
+from typing import Final
+
+from bisik_protocol.transport.chunks import Chunk
+from bisik_protocol.transport.config import TransportConfig
+from bisik_protocol.transport.congestion import CongestionWindow
+from bisik_protocol.transport.control import ControlFrames, SentFrame
+from bisik_protocol.transport.loss_meter import LossMeter
+from bisik_protocol.transport.pacing import Pacer
+from bisik_protocol.transport.path import Path
+from bisik_protocol.transport.receiving import PacketReader
+from bisik_protocol.transport.recovery import Recovery, SentPacket
+from bisik_protocol.transport.repair import Repair, silent_interval
+from bisik_protocol.transport.rtt import RttEstimator
+from bisik_protocol.transport.sealing import PacketWriter
+from bisik_protocol.transport.sending import SendQueue
+from bisik_protocol.transport.stats import Counters
+from bisik_protocol.wire import frames
+from bisik_protocol.wire.packets import HEADER_BYTES, MIN_DATAGRAM_BYTES, TAG_BYTES
+
+OVERHEAD_BYTES: Final = HEADER_BYTES + TAG_BYTES
+MAX_QUEUED_RESPONSES: Final = 4
+MAX_PTO_S: Final = 3.0
+MIN_SILENCE_S: Final = 1.0  # shorter ones are left to the timers
+FEW_SAMPLES: Final = 16  # below it, what the link loses inbound is the better guess for outbound too
+
+
+class Outgoing:
+    """The sending half of a connection; it reads from `reader` what is to be acknowledged. Times in seconds."""
+
+    __slots__ = (
+        "_config",
+        "_loss",
+        "_owed_since",
+        "_pacer",
+        "_pto_count",
+        "_reader",
+        "_recovery",
+        "_repair",
+        "_writer",
+        "controls",
+        "counters",
+        "last_sent",
+        "pad",
+        "ping_due",
+        "queue",
+        "responses",
+        "rtt",
+        "window",
+    )
+
+    def __init__(
+        self, writer: PacketWriter, reader: PacketReader, config: TransportConfig, rtt_s: float | None, now: float
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._config = config
+        self.rtt = RttEstimator(config.initial_rtt_s if rtt_s is None else rtt_s)
+        self._recovery = Recovery(self.rtt, writer.numbers.is_skipped)
+        self.window = CongestionWindow(MIN_DATAGRAM_BYTES)
+        self._pacer = Pacer(self.window.window, now)
+        self._repair = Repair(self.rtt, config.eager_s, now)
+        self.queue = SendQueue(self.window, self._pacer, self.rtt, self._repair)
+        self.controls = ControlFrames()
+        self.counters = Counters()
+        self._loss = LossMeter()
+        self._pto_count = 0
+        self._owed_since: float | None = None  # since when we wait to hear anything
+        self.last_sent = now  # something that elicits an answer
+        self.ping_due = False
+        self.pad = False  # the next packet fills its datagram, to earn a new path's allowance
+        self.responses: deque[bytes] = deque(maxlen=MAX_QUEUED_RESPONSES)
+
+    @property
+    def loss(self) -> float:
+        """What to expect of the next packet. Early on, loss inbound is the better guess: links lose both ways."""
+        if self._loss.samples < FEW_SAMPLES:
+            return max(self._loss.rate, self._reader.loss.rate)
+        return self._loss.rate
+
+    def silence(self, now: float) -> float:
+        """Seconds since anything was heard, while something was owed to us."""
+        return 0.0 if self._owed_since is None else now - self._owed_since
+
+    # Sending -----------------------------------------------------------------------------------------------------
+
+    def _has_work(self, now: float) -> bool:
+        """A quick look, so that nothing is prepared for the many calls that find nothing to do."""
+        if self._reader.ack_due or self.ping_due or self.queue.is_waiting or self.controls or self.responses:
+            return True
+        due = self._repair.next_due()
+        return due is not None and due <= now
+
+    def next_datagram(self, path: Path, now: float) -> bytes | None:
+        """The next datagram that may go now, if there is one."""
+        if not self._has_work(now):
+            return None
+        room = (MIN_DATAGRAM_BYTES if path.validated else min(MIN_DATAGRAM_BYTES, path.allowance())) - OVERHEAD_BYTES
+        if room <= 0:
+            return None
+        parts: list[bytes] = []
+        room, told = self._put_answers(parts, room)
+        controls: list[SentFrame] = []
+        if self.controls:
+            controls = self.controls.take(room)
+            for _, frame in controls:
+                parts.append(frame)
+                room -= len(frame)
+        chunks = self.queue.choose(room, now, self.loss, self.silence(now))
+        for chunk in chunks:
+            parts.append(chunk.head)
+            parts.append(chunk.data)
+        if self.ping_due and not chunks and room:
+            parts.append(frames.PING_FRAME)
+        if not parts:
+            return None
+        payload = b"".join(parts)
+        if self.pad and path.validated:
+            payload = payload.ljust(MIN_DATAGRAM_BYTES - OVERHEAD_BYTES, b"\x00")
+        number, datagram = self._seal(payload, path, now)
+        if chunks or controls or self.ping_due:
+            packet = SentPacket(number, now, len(datagram), tuple(chunks), tuple(controls), told)
+            self._on_eliciting_sent(packet, now)
+        return datagram
+
+    def _put_answers(self, parts: list[bytes], room: int) -> tuple[int, int]:
+        """Path responses and the ACK; the room that is left, and the highest number told of, -1 without an ACK."""
+        while self.responses and room >= len(self.responses[0]):
+            parts.append(self.responses.popleft())
+            room -= len(parts[-1])
+        if self._reader.ack_due:
+            ack = self._reader.encode_ack()
+            if len(ack) <= room:
+                parts.append(ack)
+                self._reader.ack_due = False
+                return room - len(ack), self._reader.largest
+        return room, -1
+
+    def seal_goodbye(self, frame: bytes, path: Path, now: float) -> bytes | None:
+        """A datagram with nothing but a CLOSE frame, if the path allows one."""
+        return self._seal(frame, path, now)[1] if len(frame) + OVERHEAD_BYTES <= path.allowance() else None
+
+    def _seal(self, payload: bytes, path: Path, now: float) -> tuple[int, bytes]:
+        number, datagram = self._writer.seal(payload, now)
+        size = len(datagram)
+        self.counters.datagrams_sent += 1
+        self.counters.bytes_sent += size
+        path.on_sent(size)
+        self._pacer.on_sent(size)
+        return number, datagram
+
+    def _on_eliciting_sent(self, packet: SentPacket, now: float) -> None:
+        self.ping_due = self.pad = False
+        self.last_sent = now
+        if self._owed_since is None:
+            self._owed_since = now
+        self.window.on_sent(packet.size)
+        self._recovery.on_sent(packet)
+        counters = self.counters
+        for chunk in packet.chunks:
+            if chunk.copies == 0:
+                chunk.first_sent = now
+                counters.chunks_sent += 1
+            else:
+                counters.copies_sent += 1
+            chunk.copies += 1
+            chunk.outstanding += 1
+            chunk.last_sent = now
+            if chunk.thin:
+                self._repair.on_copy_sent(chunk, now, self.loss, self.silence(now))
+
+    # What came of it ---------------------------------------------------------------------------------------------
+
+    def on_heard(self, now: float) -> bool:
+        """An authentic packet came; returns whether it ended a silence too long to leave the rest to timers."""
+        silence = self.silence(now)
+        self._owed_since = now if self._recovery.in_flight else None
+        return silence > MIN_SILENCE_S and silence > 3 * self.rtt.probe_timeout
+
+    def on_ack(self, frame: frames.Ack, now: float) -> list[int]:
+        """Take an ACK frame; the lanes whose backlog has just drained. Raises RemoteProtocolError("ack")."""
+        outcome = self._recovery.on_ack(frame.ranges, self._writer.numbers.next_number, now)
+        for _ in range(outcome.returned_late):
+            self._loss.on_not_lost_after_all()
+        drained: list[int] = []
+        if outcome.acknowledged:
+            self._pto_count = 0
+            for packet in outcome.acknowledged:
+                self._on_packet_acknowledged(packet, drained)
+            self._owed_since = now if self._recovery.in_flight else None
+        if self._recovery.in_flight:
+            self._detect_losses(now)
+        return drained
+
+    def _on_packet_acknowledged(self, packet: SentPacket, drained: list[int]) -> None:
+        self.window.on_acknowledged(packet.size, packet.sent_at)
+        self._loss.on_arrived()
+        self._writer.on_acknowledged(packet.number)
+        if packet.told >= 0:
+            self._reader.forget_up_to(packet.told)
+        if packet.controls:
+            self.controls.on_acknowledged(packet.controls)
+        for chunk in packet.chunks:
+            chunk.outstanding -= 1
+            if not chunk.acknowledged:
+                chunk.acknowledged = True
+                lane = self.queue.on_acknowledged(chunk)
+                if lane is not None:
+                    drained.append(lane)
+
+    def _detect_losses(self, now: float) -> None:
+        lost = self._recovery.detect_losses(now)
+        if lost:
+            self._on_lost(lost, now)
+            if self._recovery.is_persistent(lost):
+                self.window.on_persistent_congestion()
+                self._repair.bucket.empty()
+
+    def _on_lost(self, lost: list[SentPacket], now: float) -> None:
+        self.counters.packets_lost += len(lost)
+        for packet in lost:
+            self._loss.on_lost()
+            self.window.on_lost(packet.size, packet.sent_at, now)
+            if packet.controls:
+                self.controls.on_lost(packet.controls)
+            for chunk in packet.chunks:
+                chunk.outstanding -= 1
+                if chunk.outstanding == 0 and not chunk.acknowledged:
+                    self.queue.on_lost(chunk, now)
+
+    # Time --------------------------------------------------------------------------------------------------------
+
+    def next_timeout(self) -> float | None:
+        """When something is overdue or may go, if nothing is heard before."""
+        keepalive = self._config.keepalive_s
+        soonest = None if keepalive is None else self.last_sent + keepalive
+        for time in (self._recovery.loss_time, self._repair.next_due(), self.queue.paced_until, self._pto_at()):
+            if time is not None and (soonest is None or time < soonest):
+                soonest = time
+        return soonest
+
+    def handle_timeout(self, now: float) -> None:
+        loss_time = self._recovery.loss_time
+        if loss_time is not None and now >= loss_time:
+            self._detect_losses(now)
+        pto_at = self._pto_at()
+        if pto_at is not None and now >= pto_at:
+            self._pto_count += 1
+            self.queue.probe = self._oldest_unacknowledged()
+            self.ping_due = True
+        keepalive = self._config.keepalive_s
+        if keepalive is not None and now >= self.last_sent + keepalive:
+            self.ping_due = True
+
+    def _pto_at(self) -> float | None:
+        """When to probe for acknowledgements that are overdue. Watched chunks probe by themselves."""
+        if not self._recovery.in_flight or self._repair.watched:
+            return None
+        rtt, last = self.rtt, self._recovery.last_eliciting_sent
+        silence, eager_s = self.silence(last), self._config.eager_s
+        if eager_s > silence > rtt.probe_timeout:
+            return last + max(silent_interval(silence, rtt, eager_s), rtt.smoothed)
+        return last + min(rtt.probe_timeout * 2.0 ** min(self._pto_count, 10), max(MAX_PTO_S, rtt.probe_timeout))
+
+    def _oldest_unacknowledged(self) -> Chunk | None:
+        for packet in self._recovery.in_flight.values():
+            for chunk in packet.chunks:
+                if not chunk.acknowledged:
+                    return chunk
+        return None
+
+    def hurry(self, now: float) -> None:
+        """What a limit held back may go now."""
+        self._repair.hurry(now)
+
+    def recover_from_silence(self, now: float) -> None:
+        """The link is back, or may be: send everything unacknowledged at once instead of waiting for timers."""
+        self._pto_count = 0
+        lost = self._recovery.give_up_sent_before(now - self.rtt.smoothed)
+        if lost:
+            self._on_lost(lost, now)
+        self._repair.hurry(now)
+        self.ping_due = True
+
+    def start_on_new_way(self, now: float) -> None:
+        """Our own address changed, or the machine woke up."""
+        self.window.reset()
+        self.pad = True
+        self._owed_since = None  # the silence of the old way, or of the sleep, says nothing about this one
+        self.recover_from_silence(now)
