@@ -81,6 +81,8 @@ class SendQueue:
             room = self._choose_fresh(chosen, room, now)
         if chosen and loss >= CLEAN_LOSS:
             self._add_unacknowledged(chosen, room)
+        if not self.is_waiting:
+            self.paced_until = None  # what was held back went out as repair may
         return chosen
 
     def _choose_due(self, chosen: list[Chunk], room: int, now: float, silence: float) -> int:
