@@ -19,7 +19,7 @@ from bisik_protocol.chat.messages import Announcement, Entry, Reply, Request
 from bisik_protocol.chat.statements import Statement
 from bisik_protocol.transport.events import CloseCode
 from bisik_protocol.wire import frames, handshake, packets
-from bisikd import admission, config, presence, rooms, session
+from bisikd import admission, config, presence, requests, rooms, session
 from tests.support.protocol_examples import EXAMPLES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -43,7 +43,14 @@ def _rows(text: str) -> list[Row]:
 def _modules() -> list[ModuleType]:
     """All of the protocol, and of the daemon what the chat's rules are written in."""
     found = pkgutil.walk_packages(bisik_protocol.__path__, "bisik_protocol.")
-    return [importlib.import_module(info.name) for info in found] + [admission, config, presence, rooms, session]
+    return [importlib.import_module(info.name) for info in found] + [
+        admission,
+        config,
+        presence,
+        requests,
+        rooms,
+        session,
+    ]
 
 
 def _constants() -> list[Row]:
