@@ -171,6 +171,7 @@ async def test_a_stop_in_the_middle_leaves_a_log_that_proves_everything(state: P
         tama = home_of(tmp_path / "tama", daemon.ready, "tama")
         async with open_bisik("tail", "--home", tama, "--json") as tail:
             assert (await run_bisik("send", "--home", tama, "#lobby", "satu")).code == 0
+            await tail.first("message")
             assert await daemon.stop() == 0
             verified = json.loads(bisikd("log", "verify", "--json", "--state", state).stdout)
             assert (verified["ok"], verified["messages"]) == (True, 1)
