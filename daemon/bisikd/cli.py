@@ -230,8 +230,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         code = INTERRUPTED
     except BisikdError as error:
         code = _say(str(error), error.exit_code)
-    except BrokenPipeError:
-        code = 0  # whoever read our output has seen enough
     except OSError as error:
         code = _say(f"{error.filename or 'The system'}: {error.strerror or error}.", 1)
     sys.exit(_flushed(code if isinstance(code, int) else 0))

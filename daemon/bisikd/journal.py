@@ -136,7 +136,7 @@ class Journal:
         except LogFull as error:
             self.times_full += 1
             if not self._full:
-                self._tell(f"{error} Until there is, nothing is stored and every post is refused.")
+                self._tell(f"{error} Every post is refused until there is room.")
             self._full = True
             self._refuse(group)
         else:

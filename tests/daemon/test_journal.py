@@ -158,7 +158,7 @@ async def test_after_a_full_log_has_room_again_it_is_used() -> None:
     assert desk.story[-2:] == ["stored c", "flush"]
     assert desk.journal.times_full == 2
     assert len(desk.told) == 2  # full, once, and room again
-    assert "every post is refused" in desk.told[0]
+    assert "Every post is refused until there is room" in desk.told[0]
 
 
 async def test_a_failed_disk_ends_the_journal_and_tells_nobody_anything() -> None:
