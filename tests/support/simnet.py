@@ -132,6 +132,7 @@ class SimNet:
         self._steps_at_this_time = 0
         self.after_step: Callable[[], None] | None = None
         self.tap: Callable[[Address, Address, bytes], None] | None = None  # sees every datagram offered
+        self.delivery_tap: Callable[[Address, Address, bytes], None] | None = None  # and every one that arrives
 
     def attach(self, node: Node, address: Address) -> None:
         """Put a node at an address; it may speak at once."""
@@ -179,6 +180,8 @@ class SimNet:
     def _deliver(self, source: Address, target: Address, datagram: bytes) -> None:
         node = self._nodes.get(target)
         if node is not None:
+            if self.delivery_tap is not None:
+                self.delivery_tap(source, target, datagram)
             node.receive_datagram(datagram, source, self.now)
             self.poke(node)
 

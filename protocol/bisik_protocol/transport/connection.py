@@ -265,10 +265,8 @@ class Connection:
         outgoing = self._outgoing
         outgoing.handle_timeout(now)
         path = self.path
-        if path.challenge_at is not None and now >= path.challenge_at and path.challenge is not None:
-            outgoing.responses.append(frames.encode_path_challenge(path.challenge))
-            path.on_challenge_sent(now, outgoing.rtt.probe_timeout)
-            outgoing.ping_due = True
+        if path.on_challenge_sent(now, outgoing.rtt.probe_timeout):
+            outgoing.ping_due = True  # its datagram carries the challenge
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
         """Everything that may go now."""

@@ -102,6 +102,8 @@ class Outgoing:
         if not self._has_work(now):
             return None
         room = (MIN_DATAGRAM_BYTES if path.validated else min(MIN_DATAGRAM_BYTES, path.allowance())) - OVERHEAD_BYTES
+        challenge = path.challenge_frame()
+        room -= len(challenge)
         if room <= 0:
             return None
         parts: list[bytes] = []
@@ -120,6 +122,9 @@ class Outgoing:
             parts.append(frames.PING_FRAME)
         if not parts:
             return None
+        if challenge:
+            parts.append(challenge)
+            path.on_challenge_sent(now, self.rtt.probe_timeout)
         payload = b"".join(parts)
         if self.pad and path.validated:
             payload = payload.ljust(MIN_DATAGRAM_BYTES - OVERHEAD_BYTES, b"\x00")

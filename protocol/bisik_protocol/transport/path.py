@@ -7,6 +7,7 @@ from there is sent until a PATH_RESPONSE proves it (RFC 9000 sections 8.1 and 9.
 from typing import Final
 
 from bisik_protocol.transport.addresses import Address
+from bisik_protocol.wire.frames import encode_path_challenge
 
 AMPLIFICATION_FACTOR: Final = 3
 MAX_CHALLENGES: Final = 5  # unasked; after that, one for what arrives
@@ -53,10 +54,18 @@ class Path:
         self.challenge = challenge
         self.challenge_at = now
 
-    def on_challenge_sent(self, now: float, interval: float) -> None:
+    def challenge_frame(self) -> bytes:
+        """What every datagram to an unproven path carries, so that its answer does not depend on one of them."""
+        return b"" if self.validated or self.challenge is None else encode_path_challenge(self.challenge)
+
+    def on_challenge_sent(self, now: float, interval: float) -> bool:
+        """Plan the next one `interval` seconds ahead; returns whether one was due at all."""
+        if self.challenge_at is None or now < self.challenge_at:
+            return False
         self._challenges += 1
         self._rest_until = now + interval
         self.challenge_at = self._rest_until if self._challenges < MAX_CHALLENGES else None
+        return True
 
     def on_response(self, data: bytes) -> bool:
         """Returns whether this proved the path."""

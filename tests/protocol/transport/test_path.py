@@ -65,19 +65,37 @@ def test_the_challenge_is_repeated_a_few_times() -> None:
     times = []
     while path.challenge_at is not None:
         times.append(path.challenge_at)
-        path.on_challenge_sent(path.challenge_at, 0.5)
+        assert path.on_challenge_sent(path.challenge_at, 0.5)
     assert times == [10.0 + 0.5 * n for n in range(MAX_CHALLENGES)]
+
+
+def test_challenges_before_their_time_do_not_count() -> None:
+    """What goes to an unproven path carries the challenge anyway; that does not use up the planned ones."""
+    path = unproven()
+    assert path.on_challenge_sent(10.0, 0.5)
+    for _ in range(100):
+        assert not path.on_challenge_sent(10.1, 0.5)
+    assert path.challenge_at == 10.5
+
+
+def test_every_datagram_to_an_unproven_path_carries_the_challenge() -> None:
+    """Until it is answered; a path that was never in doubt carries none."""
+    path = unproven()
+    assert path.challenge_frame() == b"\x07" + CHALLENGE
+    path.on_response(CHALLENGE)
+    assert path.challenge_frame() == b""
+    assert Path(ADDRESS, validated=True).challenge_frame() == b""
 
 
 def test_who_goes_on_sending_is_challenged_again() -> None:
     """Challenges lost on a bad link do not limit a peer for ever: what it sends is answered with another."""
     path = unproven()
-    for _ in range(MAX_CHALLENGES):
-        path.on_challenge_sent(11.0, 0.5)
+    for n in range(MAX_CHALLENGES):
+        path.on_challenge_sent(11.0 + n, 0.5)
     assert path.challenge_at is None
-    path.on_received(100, 11.1)
-    assert path.challenge_at == 11.5  # the interval is kept
-    path.on_challenge_sent(11.5, 0.5)
+    path.on_received(100, 15.1)
+    assert path.challenge_at == 15.5  # the interval is kept
+    path.on_challenge_sent(15.5, 0.5)
     path.on_received(100, 99.0)
     assert path.challenge_at == 99.0
     path.on_response(CHALLENGE)
