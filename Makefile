@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test check format clean
+.PHONY: demo test bench check format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +18,9 @@ demo: $(STAMP)  ## The main job, for real, over a bad link, with a crash in the 
 
 test: $(STAMP)  ## Everything that must hold; under four minutes on two cores.
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+bench: $(STAMP)  ## Tables beside aioquic; half an hour on a quiet machine. SMALL=1 only shows that it works.
+	$(BIN)/python -m benchmarks $(if $(SMALL),--small,--record docs/benchmarks.md)
 
 check: $(STAMP)  ## Format, lint, types, import contracts.
 	$(BIN)/ruff format --check .
