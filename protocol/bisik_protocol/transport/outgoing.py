@@ -16,7 +16,7 @@ from bisik_protocol.transport.pacing import Pacer
 from bisik_protocol.transport.path import Path
 from bisik_protocol.transport.receiving import PacketReader
 from bisik_protocol.transport.recovery import Recovery, SentPacket
-from bisik_protocol.transport.repair import Repair, silent_interval
+from bisik_protocol.transport.repair import LINEAR_S, Repair, silent_interval
 from bisik_protocol.transport.rtt import RttEstimator
 from bisik_protocol.transport.sealing import PacketWriter
 from bisik_protocol.transport.sending import SendQueue
@@ -43,6 +43,7 @@ class Outgoing:
         "_reader",
         "_recovery",
         "_repair",
+        "_unanswered_since",
         "_writer",
         "controls",
         "counters",
@@ -72,6 +73,7 @@ class Outgoing:
         self._loss = LossMeter()
         self._pto_count = 0
         self._owed_since: float | None = None  # since when we wait to hear anything
+        self._unanswered_since: float | None = None  # since when nothing was acknowledged
         self.last_sent = now  # something that elicits an answer
         self.ping_due = False
         self.pad = False  # the next packet fills its datagram, to earn a new path's allowance
@@ -87,6 +89,10 @@ class Outgoing:
     def silence(self, now: float) -> float:
         """Seconds since anything was heard, while something was owed to us."""
         return 0.0 if self._owed_since is None else now - self._owed_since
+
+    def unanswered(self, now: float) -> float:
+        """Seconds since anything was acknowledged, while something was in flight: a link may work one way only."""
+        return 0.0 if self._unanswered_since is None else now - self._unanswered_since
 
     # Sending -----------------------------------------------------------------------------------------------------
 
@@ -114,7 +120,7 @@ class Outgoing:
             for _, frame in controls:
                 parts.append(frame)
                 room -= len(frame)
-        chunks = self.queue.choose(room, now, self.loss, self.silence(now))
+        chunks = self.queue.choose(room, now, self.loss, self.unanswered(now), answering=told >= 0)
         for chunk in chunks:
             parts.append(chunk.head)
             parts.append(chunk.data)
@@ -165,6 +171,8 @@ class Outgoing:
         self.last_sent = now
         if self._owed_since is None:
             self._owed_since = now
+        if self._unanswered_since is None:
+            self._unanswered_since = now
         self.window.on_sent(packet.size)
         self._recovery.on_sent(packet)
         counters = self.counters
@@ -178,7 +186,7 @@ class Outgoing:
             chunk.outstanding += 1
             chunk.last_sent = now
             if chunk.thin:
-                self._repair.on_copy_sent(chunk, now, self.loss, self.silence(now))
+                self._repair.on_copy_sent(chunk, now, self.loss, self.unanswered(now))
 
     # What came of it ---------------------------------------------------------------------------------------------
 
@@ -198,7 +206,7 @@ class Outgoing:
             self._pto_count = 0
             for packet in outcome.acknowledged:
                 self._on_packet_acknowledged(packet, drained)
-            self._owed_since = now if self._recovery.in_flight else None
+            self._owed_since = self._unanswered_since = now if self._recovery.in_flight else None
         if self._recovery.in_flight:
             self._detect_losses(now)
         return drained
@@ -254,6 +262,8 @@ class Outgoing:
         loss_time = self._recovery.loss_time
         if loss_time is not None and now >= loss_time:
             self._detect_losses(now)
+        if self.unanswered(now) > LINEAR_S:  # the probes of a long outage would pile up in flight
+            self._on_lost(self._recovery.give_up_sent_before(now - LINEAR_S), now)
         pto_at = self._pto_at()
         if pto_at is not None and now >= pto_at:
             self._pto_count += 1
@@ -268,9 +278,9 @@ class Outgoing:
         if not self._recovery.in_flight or self._repair.watched:
             return None
         rtt, last = self.rtt, self._recovery.last_eliciting_sent
-        silence, eager_s = self.silence(last), self._config.eager_s
-        if eager_s > silence > rtt.probe_timeout:
-            return last + max(silent_interval(silence, rtt, eager_s), rtt.smoothed)
+        unanswered, eager_s = self.unanswered(last), self._config.eager_s
+        if eager_s > unanswered > rtt.probe_timeout:
+            return last + max(silent_interval(unanswered, rtt, eager_s), rtt.smoothed)
         return last + min(rtt.probe_timeout * 2.0 ** min(self._pto_count, 10), max(MAX_PTO_S, rtt.probe_timeout))
 
     def _oldest_unacknowledged(self) -> Chunk | None:
@@ -297,5 +307,6 @@ class Outgoing:
         """Our own address changed, or the machine woke up."""
         self.window.reset()
         self.pad = True
-        self._owed_since = None  # the silence of the old way, or of the sleep, says nothing about this one
+        # The silence of the old way, or of the sleep, says nothing about this one.
+        self._owed_since = self._unanswered_since = None
         self.recover_from_silence(now)

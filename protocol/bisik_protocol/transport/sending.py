@@ -65,8 +65,13 @@ class SendQueue:
     def backlog(self) -> int:
         return sum(lane.backlog for lane in self.lanes.values())
 
-    def choose(self, room: int, now: float, loss: float, silence: float) -> list[Chunk]:
-        """The chunks for one packet with `room` bytes for frames; empty when nothing may or need go."""
+    def choose(
+        self, room: int, now: float, loss: float, unanswered: float, *, answering: bool = False
+    ) -> list[Chunk]:
+        """The chunks for one packet with `room` bytes for frames; empty when nothing may or need go.
+
+        `unanswered`: seconds since anything was acknowledged; `answering`: a packet goes out in any case.
+        """
         self.paced_until = None
         chosen: list[Chunk] = []
         if self.probe is not None:
@@ -75,18 +80,18 @@ class SendQueue:
                 chosen.append(probe)
                 room -= probe.size
         if self._repair.watched:
-            room = self._choose_due(chosen, room, now, silence)
+            room = self._choose_due(chosen, room, now, unanswered)
         room = self._choose_lost(chosen, room, now)
         if self._active:
             room = self._choose_fresh(chosen, room, now)
-        if chosen and loss >= CLEAN_LOSS:
+        if (chosen and loss >= CLEAN_LOSS) or (answering and unanswered > self._rtt.probe_timeout):
             self._add_unacknowledged(chosen, room)
         if not self.is_waiting:
             self.paced_until = None  # what was held back went out as repair may
         return chosen
 
-    def _choose_due(self, chosen: list[Chunk], room: int, now: float, silence: float) -> int:
-        share = 1.0 if silence < self._rtt.probe_timeout else REFILL_IN_OUTAGE
+    def _choose_due(self, chosen: list[Chunk], room: int, now: float, unanswered: float) -> int:
+        share = 1.0 if unanswered < self._rtt.probe_timeout else REFILL_IN_OUTAGE
         bucket = self._repair.bucket
         for chunk in self._repair.due(now):
             if chunk.size > room or chunk in chosen:
