@@ -17,7 +17,7 @@ from bisikd.service import Opened, Service
 from bisikd.users import UserStore
 from tests.daemon.log.disks import MemoryFiles
 from tests.simulation.machinery import EPOCH_S, DaemonEndpoint
-from tests.simulation.network import SERVER_ADDRESS, Process, current_process
+from tests.simulation.network import SERVER_ADDRESS, Address, Process, current_process
 from tests.simulation.store import Mounted, SimulatedLog
 from tests.simulation.trace import Violation
 from tests.simulation.watch import unsent
@@ -166,8 +166,8 @@ class Daemon:
         found = None if self.service is None else self.service._chat.hub.get(room)
         return set() if found is None else set(found.presence._vanished)
 
-    def unrest(self, living: set[bytes]) -> str | None:
-        """What keeps it from being at rest, in words. `living`: bindings of the connections that somebody holds."""
+    def unrest(self, living: dict[bytes, Address | None]) -> str | None:
+        """What keeps it from being at rest, in words. `living`: what members hold, and where they are."""
         if self.service is None:
             return "the daemon is down"
         chat = self.service._chat
@@ -181,6 +181,9 @@ class Daemon:
                 if follows and not member.live and member.connection.channel_binding in living:
                     return f"{member.name} is behind in {room.name}"
         for connection in self.service._endpoint.connections:
-            if connection.channel_binding in living and (rest := unsent(connection)) is not None:
-                return f"to {connection.peer_address}: {rest}"
+            binding, address = connection.channel_binding, connection.peer_address
+            if binding in living and living[binding] != address:
+                return f"{address} is not where that member is: {living[binding]}"
+            if binding in living and (rest := unsent(connection)) is not None:
+                return f"to {address}: {rest}"
         return None

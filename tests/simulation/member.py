@@ -22,7 +22,7 @@ from bisik.store import Store
 from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, MessageEntry, Presence
 from bisik_protocol.chat.statements import decode_statement_untrusted, message_id
 from bisik_protocol.transport.connection import Connection
-from tests.simulation.network import SERVER_ADDRESS, Host, Process, current_process
+from tests.simulation.network import SERVER_ADDRESS, Address, Host, Process, current_process
 from tests.simulation.plan import Person
 from tests.simulation.watch import unsent
 from tests.support.keys import device_key, server_identity
@@ -94,6 +94,7 @@ class Member:
                     self._nursery.start_soon(self._read, chat)
                     self._alive.set()
                     await self._leaving.wait()
+                    self._alive = trio.Event()
                     self._nursery.cancel_scope.cancel()
                 chat._conversation.reader.done()
             chat._conversation.reader.save()
@@ -263,3 +264,9 @@ class Member:
         """What keeps it from being at rest, in words."""
         rest = None if self.connection is None else unsent(self.connection)
         return self.missing() or (None if rest is None else f"{self.label}: {rest}")
+
+    def address(self) -> Address | None:
+        """Where it can be reached now; None before it has spoken from there."""
+        line = None if self.chat is None else self.chat._link._line
+        port = None if line is None else self.host.ports.get(line._socket)  # type: ignore[call-overload]
+        return None if port is None else (self.host.public_ip, port)

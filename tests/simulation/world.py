@@ -279,7 +279,9 @@ class World:
         self.trace.note("settled", f"after {self.settled_s:.2f} s")
 
     def _unrest(self) -> str | None:
-        living = {member.connection.channel_binding for member in self.members if member.connection is not None}
+        living = {
+            member.connection.channel_binding: member.address() for member in self.members if member.connection is not None
+        }
         unrest = (member.unrest() for member in self.members)
         return (
             next((sentence for sentence in unrest if sentence), None) or self._missing() or self.daemon.unrest(living)
