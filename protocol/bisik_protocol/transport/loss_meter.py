@@ -4,6 +4,7 @@ from typing import Final
 
 PRIOR_SAMPLES: Final = 6  # the weight of the first guess, which is a clean link
 LAST_GAIN: Final = 1 / 40
+LAST_SAMPLES: Final = 40 - PRIOR_SAMPLES  # from here on every sample weighs the same
 
 
 class LossMeter:
@@ -28,4 +29,4 @@ class LossMeter:
 
     def _gain(self) -> float:
         self.samples += 1
-        return max(1 / (PRIOR_SAMPLES + self.samples), LAST_GAIN)
+        return LAST_GAIN if self.samples > LAST_SAMPLES else 1 / (PRIOR_SAMPLES + self.samples)

@@ -26,22 +26,26 @@ class RttEstimator:
 
     def add_sample(self, rtt: float) -> None:
         """A measured round trip; negative ones (a clock that jumped back) are taken as zero."""
-        rtt = max(rtt, 0.0)
+        if rtt < 0.0:
+            rtt = 0.0
         self.latest = rtt
         if not self.has_sample:
             self.has_sample = True
             self._set(rtt)
             return
-        self.minimum = min(self.minimum, rtt)
+        if rtt < self.minimum:
+            self.minimum = rtt
         self.variance += (abs(self.smoothed - rtt) - self.variance) / 4
         self.smoothed += (rtt - self.smoothed) / 8
 
     @property
     def probe_timeout(self) -> float:
         """PTO without backoff, RFC 9002 section 6.2.1; max_ack_delay is zero here."""
-        return self.smoothed + max(4 * self.variance, GRANULARITY_S)
+        spread = 4 * self.variance
+        return self.smoothed + (spread if spread > GRANULARITY_S else GRANULARITY_S)
 
     @property
     def loss_delay(self) -> float:
         """How long a packet may be overtaken before it counts as lost, RFC 9002 section 6.1.2."""
-        return max(1.125 * max(self.smoothed, self.latest), GRANULARITY_S)
+        longer = self.smoothed if self.smoothed > self.latest else self.latest
+        return 1.125 * longer if 1.125 * longer > GRANULARITY_S else GRANULARITY_S

@@ -78,17 +78,17 @@ class ServerEndpoint:
 
     def receive_datagram(self, datagram: bytes, address: Address, now: float) -> None:
         """Take a datagram from anybody. Never raises; what is wrong is counted in `drops`."""
-        if is_data(datagram):
-            connection = self._by_id.get(datagram[1 : 1 + CONNECTION_ID_BYTES])
-            if connection is None:
-                self._answer_unknown(datagram, address, now)
-                return
+        connection = self._by_id.get(datagram[1 : 1 + CONNECTION_ID_BYTES])
+        if connection is not None:
             connection.receive_datagram(datagram, address, now)
             if self._unconfirmed and connection in self._unconfirmed and connection.heard:
                 created = self._unconfirmed.pop(connection) - UNCONFIRMED_S
                 connection.guess_rtt(now - created)
                 self._events.append(ConnectionOpened(connection=connection))
             self._touch(connection)
+            return
+        if is_data(datagram):
+            self._answer_unknown(datagram, address, now)
             return
         try:
             self._receive_handshake_untrusted(datagram, address, now)
