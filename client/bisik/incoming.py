@@ -56,10 +56,17 @@ class Incoming:
         self._requests = requests
         self._keys_asked: set[bytes] = set()
         self._stopped: set[Followed] = set()  # something came and could not be handed over
+        self._left: dict[str, Followed] = {}  # rooms that were followed in this run, and how far
 
     def follow(self, name: str, presence: Presence, *, context: int = 0, history: int = MAX_PAGE_ENTRIES) -> Followed:
         """Begin where the reader was, less `context` entries; the last `history` entries if it never was there."""
-        read = None if presence is Presence.WRITER else self._reader.cursor(name)
+        if presence is Presence.WRITER:
+            return Followed(RoomFeed(name, presence), Heard({}), 0)
+        left = self._left.get(name)
+        if left is not None:  # what it was given then may still wait to be read
+            feed = RoomFeed(name, presence, position=left.feed.position, history=history)
+            return Followed(feed, left.heard, left.read)
+        read = self._reader.cursor(name)
         position = None if read is None else max(0, read - context)
         feed = RoomFeed(name, presence, position=position, history=history)
         return Followed(feed, Heard(self._reader.heard(name)), read or 0)
@@ -68,6 +75,8 @@ class Incoming:
         """What still comes of the room is not handed over any more."""
         followed.wanted = False
         self._stopped.discard(followed)
+        if followed.feed.presence is not Presence.WRITER:
+            self._left[followed.feed.room] = followed
 
     def on_log_shorter(self, followed: Followed) -> None:
         """The server has less than it once showed this reader."""

@@ -119,8 +119,8 @@ class TestFollowing:
         ayu, tama = make(daemon, "ayu", 1), make(daemon)
         tama.join(LOBBY)
         wires = Wire(tama, daemon), Wire(ayu, daemon)
-        wanted = [f"m{n}" for n in range(1500)]
-        for start in range(0, 1500, 100):
+        wanted = [f"m{n}" for n in range(800)]
+        for start in range(0, 800, 100):
             say(ayu, *wanted[start : start + 100])
             settle(*wires)
         assert texts(tama, wires[0]) == wanted
@@ -225,6 +225,23 @@ class TestFollowing:
         tama.join(LOBBY)
         settle(*wires)
         assert texts(tama, wires[0]) == ["two"]
+
+    def test_what_was_given_before_leaving_does_not_come_again(self) -> None:
+        """Read or still waiting to be read: joining again begins behind it."""
+        daemon = FakeDaemon()
+        tama, ayu = make(daemon), make(daemon, "ayu", 1)
+        tama.join(LOBBY)
+        wires = Wire(tama, daemon), Wire(ayu, daemon)
+        say(ayu, "one", "two")
+        settle(*wires)
+        first = tama.next_event()
+        assert isinstance(first, Message)
+        tama.leave(LOBBY)
+        settle(*wires)
+        tama.join(LOBBY)
+        say(ayu, "three")
+        settle(*wires)
+        assert [first.text, *texts(tama, wires[0])] == ["one", "two", "three"]
 
     def test_a_refused_join_is_told_to_who_asked(self) -> None:
         """And the room is not followed."""
