@@ -118,6 +118,11 @@ class Conversation:
         posts, self._posts = self._posts, []
         return [(CONTROL_LANE, request) for request in self._requests.take()] + posts
 
+    @property
+    def is_expecting(self) -> bool:
+        """Whether the server owes an answer, so that hearing nothing would be strange."""
+        return self._requests.unanswered or any(not room.posting.idle for room in self._rooms.values())
+
     def next_timeout(self) -> float | None:
         times = [room.posting.retry_at for room in self._rooms.values()]
         return min((time for time in times if time is not None), default=None)

@@ -8,7 +8,7 @@ one it has. It says in words how things stand. What is said over the link is not
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 import trio
@@ -27,6 +27,7 @@ from bisik_protocol.transport.stats import ConnectionStats
 ROUND_S: Final = 10.0  # of trying all addresses; then they are looked up anew
 LOOK_EVERY_S: Final = 1.0  # at clocks, addresses and silence
 SILENT_S: Final = 6.5  # mosh's 'last contact'
+EXPECT_S: Final = 2.0  # without a word while an answer is due: then a question is put that any server answers
 REDIAL_S: Final = 15.0  # of silence, until another way is looked for
 HEALTHY_S: Final = 5.0  # a connection that lasted so long was a good one: the next try is made at once
 GOODBYE_S: Final = 1.0
@@ -48,6 +49,8 @@ class Talk(Protocol):
     def failure(self) -> BisikError | None: ...
     @property
     def come_back_later(self) -> str | None: ...
+    @property
+    def is_expecting(self) -> bool: ...
     def on_connected(self, channel_binding: bytes) -> None: ...
     def on_disconnected(self) -> None: ...
     def receive_message_untrusted(self, lane: int, data: bytes, now: float) -> None: ...
@@ -164,11 +167,12 @@ class Link:
             return
         self._line, self._closed = line, None
         line.on_events = lambda: self._turn(connection)
+        where = "again" if self.reached else f"to {self._host} port {self._port}"
         self.reached = True
         began = trio.current_time()
         try:
             self._talk.on_connected(connection.channel_binding)
-            self._tell(LinkState.CONNECTED, f"Connected to {self._host} port {self._port}.")
+            self._tell(LinkState.CONNECTED, f"Connected {where}.")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, line, connection, nursery.cancel_scope)
                 self._turn(connection)
@@ -235,8 +239,11 @@ class Link:
                 elif sleep.slept(monotonic=time.monotonic(), wall=time.time()):
                     line.wake()
                 self._handle_timeout(line, connection)
+                if self._talk.is_expecting and trio.current_time() - connection.last_heard > EXPECT_S:
+                    connection.ping()  # the answer may be lost on a way that is dead: find out
+                    line.flush()
                 silence_s = connection.stats(trio.current_time()).silence_s
-                self._tell_silence(silence_s)
+                self._tell_silence(silence_s, line)
                 if silence_s < SILENT_S and redialing is not None:
                     redialing.cancel()
                     redialing = None
@@ -248,11 +255,15 @@ class Link:
         """Look for another way while the old one may yet come back; the first of both wins."""
         with redialing:
             while True:
-                with suppress(BisikError):  # if another identity answers, the old connection is all there is
+                try:
                     self._next_line = await dial(self._host, self._port, self._fingerprint, timeout_s=ROUND_S)
-                    scope.cancel()
-                    return
-                await trio.sleep(self._backoff.next_wait())
+                    break
+                except Unreachable:
+                    await trio.sleep(self._backoff.next_wait())
+                except BisikError as error:  # another server answers there, and ours does not
+                    self.failed = error
+                    break
+            scope.cancel()
 
     def _handle_timeout(self, line: Line, connection: Connection) -> None:
         deadline = self._talk.next_timeout()
@@ -261,10 +272,13 @@ class Link:
             self._send(connection)
             line.flush()
 
-    def _tell_silence(self, silence_s: float) -> None:
-        if silence_s > SILENT_S and self.state is LinkState.CONNECTED:
+    def _tell_silence(self, silence_s: float, line: Line) -> None:
+        refused, line.refusals = line.refusals > 0, 0
+        if refused and self.state is LinkState.CONNECTED:
+            self._tell(LinkState.SILENT, f"Nobody is listening at {self._host} port {self._port} now; still trying.")
+        elif silence_s > SILENT_S and self.state is LinkState.CONNECTED:
             self._tell(LinkState.SILENT, f"No answer from the server for {silence_s:.0f} s; still trying.")
-        elif silence_s < SILENT_S and self.state is LinkState.SILENT:
+        elif silence_s == 0 and not refused and self.state is LinkState.SILENT:
             self._tell(LinkState.CONNECTED, "The server answers again.")
 
     def _tell(self, state: LinkState, text: str, *, retry_in_s: float | None = None) -> None:

@@ -72,6 +72,10 @@ class Newcomer:
     def messages_to_send(self) -> list[tuple[int, bytes]]:
         return [(CONTROL_LANE, request) for request in self._requests.take()]
 
+    @property
+    def is_expecting(self) -> bool:
+        return self._requests.unanswered
+
     def next_timeout(self) -> float | None:
         return None
 

@@ -32,6 +32,11 @@ class Requests:
         self._held: list[_Question] = []  # for the next session
         self._unsent: list[bytes] = []
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether a reply is due in this session."""
+        return bool(self._asked)
+
     def ask(self, make: MakeRequest, on_reply: OnReply, *, again: bool = True) -> None:
         """Ask what `make` makes of a number, now or in the next session.
 
