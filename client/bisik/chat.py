@@ -109,9 +109,10 @@ class Chat:
         """How many messages are in the outbox."""
         return self._conversation.outbox.count()
 
-    def queued_text(self, outbox_id: int) -> str:
-        """What a message in the outbox says."""
-        return self._conversation.outbox.text(outbox_id)
+    def receipt(self, outbox_id: int) -> Receipt | None:
+        """The receipt of a message that went through this home's outbox not long ago, if it is stored."""
+        outcome = self._conversation.outbox.outcome(outbox_id)
+        return outcome if isinstance(outcome, Receipt) else None
 
     # Hearing ----------------------------------------------------------------------------------------------------
 
@@ -154,12 +155,13 @@ class Chat:
         """Follow a room; returns once the server has let us in. Raises Refused."""
         name = room_name(room)
         await self._done(partial(self._conversation.join, name, presence, context=context))
-        if presence is Presence.MEMBER:
-            self._store.remember_room(name)
+        self._remember(name, presence)
 
     def follow(self, room: str, *, presence: Presence = Presence.MEMBER, context: int = 0) -> None:
         """Like `join`, and does not wait."""
-        self._conversation.join(room_name(room), presence, context=context)
+        name = room_name(room)
+        self._conversation.join(name, presence, context=context)
+        self._remember(name, presence)
         self._link.kick()
 
     def remembered_rooms(self) -> list[str]:
@@ -221,6 +223,10 @@ class Chat:
             raise Unreachable(self._link.last_trouble or f"{self.profile.address} does not answer.")
 
     # Inside -----------------------------------------------------------------------------------------------------
+
+    def _remember(self, room: str, presence: Presence) -> None:
+        if presence is Presence.MEMBER:
+            self._store.remember_room(room)
 
     def _ask(self, make: MakeRequest) -> "_Question":
         question = _Question(self)

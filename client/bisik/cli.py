@@ -16,6 +16,7 @@ import click
 
 INTERRUPTED: Final = 130
 DEBUG_VARIABLE: Final = "BISIK_DEBUG"
+COMPLETE_VARIABLE: Final = "_BISIK_COMPLETE"  # click's: a shell asks how a command may go on
 
 COMMANDS: Final = {
     "join": "Come in with an invite link.",
@@ -78,35 +79,41 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run a command line; its exit code."""
+    """Run a command line; its exit code.
+
+    Not by click's own `main`, which has exit codes and words of its own for ^C and for a pipe that was closed.
+    """
+    if COMPLETE_VARIABLE in os.environ:
+        cli.main(prog_name="bisik")
     try:
-        result = cli.main(arguments, prog_name="bisik", standalone_mode=False)
+        with cli.make_context("bisik", sys.argv[1:] if arguments is None else list(arguments)) as context:
+            cli.invoke(context)
         sys.stdout.flush()
     except BaseException as error:  # the one place where everything ends
         return _end(_culprit(error))
-    return result if isinstance(result, int) else 0
+    return 0
 
 
 def _end(error: BaseException) -> int:
+    """Say what there is to say about how it ended, and the exit code."""
     if isinstance(error, click.ClickException):
         error.show()
-        return error.exit_code
-    if isinstance(error, KeyboardInterrupt | click.Abort):
+    elif isinstance(error, KeyboardInterrupt | click.Abort):
         _say("Interrupted.")
         return INTERRUPTED
-    if isinstance(error, BrokenPipeError):  # whoever read our output has had enough
+    elif isinstance(error, BrokenPipeError):  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    exit_code = getattr(error, "exit_code", None)
-    if isinstance(exit_code, int):  # a BisikError, without importing it
-        _say(str(error))
-        return exit_code
-    if isinstance(error, SystemExit):
+    elif isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
-    _say(f"Something went wrong inside ({type(error).__name__}). {DEBUG_VARIABLE}=1 shows where; please report it.")
-    if os.environ.get(DEBUG_VARIABLE):
-        traceback.print_exception(error)
-    return 1
+    elif not hasattr(error, "exit_code"):
+        kind = type(error).__name__
+        _say(f"Something went wrong inside ({kind}). Please report it, with what {DEBUG_VARIABLE}=1 shows.")
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exception(error)
+    elif not isinstance(error, click.exceptions.Exit):  # a BisikError, without importing it
+        _say(str(error))
+    return int(getattr(error, "exit_code", 1))
 
 
 def _culprit(error: BaseException) -> BaseException:

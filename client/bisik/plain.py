@@ -38,7 +38,8 @@ class LineMode:
         self._renderer = Renderer()
         self._room = ""
         self._editor = LineEditor()
-        self._idle = trio.Event()  # replaced: set when nothing waits in the outbox
+        self._unseen: dict[str, str] = {}  # own messages that are stored and were not shown yet: id and room
+        self._idle = trio.Event()  # replaced: set when nothing is on its way
         self._over = False
         self._failure: BisikError | None = None
 
@@ -52,7 +53,7 @@ class LineMode:
             nursery.start_soon(self._show_events, nursery.cancel_scope)
             if isinstance(self._screen, TerminalScreen):
                 with single_keys() as begin, closing(self._screen):
-                    nursery.start_soon(self._watch_signals, begin, nursery.cancel_scope)
+                    await nursery.start(self._watch_signals, begin, nursery.cancel_scope)
                     await self._read_keys(stdin)
                     await self._part(PARTING_S)
             else:
@@ -85,10 +86,19 @@ class LineMode:
                 self._screen.show(line)
             else:
                 self._screen.talk(line)
+        if isinstance(event, Message):
+            self._unseen.pop(event.id, None)
         if isinstance(event, OwnMessage):
+            self._note(event)
             self._draw()
-            if not self._chat.waiting:
-                self._idle.set()
+        if not self._unseen and not self._chat.waiting:
+            self._idle.set()
+
+    def _note(self, event: OwnMessage) -> None:
+        """An own message is stored: it is seen when it comes back like everybody's."""
+        receipt = self._chat.receipt(event.outbox_id)
+        if receipt is not None and receipt.room in self._chat.rooms:
+            self._unseen[receipt.id] = receipt.room
 
     def _draw(self) -> None:
         waiting = self._chat.waiting
@@ -112,9 +122,16 @@ class LineMode:
             while not self._over:
                 await self._act(await stdin.line())
 
-    async def _watch_signals(self, begin: Callable[[], None], scope: trio.CancelScope) -> None:
+    async def _watch_signals(
+        self,
+        begin: Callable[[], None],
+        scope: trio.CancelScope,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
         """After ^Z the terminal has to be set again, after a change of its size the bottom line drawn again."""
         with trio.open_signal_receiver(*_SIGNALS.values()) as signals:
+            task_status.started()
             async for received in signals:
                 if received in (_SIGNALS.get("SIGTERM"), _SIGNALS.get("SIGHUP")):
                     self._failure = Interrupted("Told to stop.")
@@ -138,11 +155,9 @@ class LineMode:
     async def _part(self, patience_s: float) -> None:
         """Wait a little for what is still on its way."""
         with trio.move_on_after(patience_s):
-            while self._chat.waiting:
+            while self._unseen or self._chat.waiting:
                 self._idle = trio.Event()
                 await self._idle.wait()
-            while self._chat.has_events:
-                await trio.lowlevel.checkpoint()
 
     # Commands ---------------------------------------------------------------------------------------------------
 
@@ -165,6 +180,7 @@ class LineMode:
             self._screen.talk("-- That is the last room you are in; /quit leaves altogether.")
             return
         await self._patiently(self._chat.leave(room))
+        self._unseen = {id_: where for id_, where in self._unseen.items() if where != room}
         self._screen.talk(f"-- You have left {room}.")
         if room == self._room:
             self._speak_in(self._chat.rooms[0])

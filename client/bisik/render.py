@@ -21,7 +21,6 @@ class Renderer:
         self._zone = zone
         self._day = ""
         self._link_text = ""
-        self._was_connected = False
 
     def day_line(self, event: Event) -> str | None:
         """The date, where an event is the first of its day."""
@@ -50,18 +49,11 @@ class Renderer:
 
     def _link_line(self, event: LinkChanged) -> str | None:
         """What is new about the link. Repeated tries say nothing new."""
-        text = harmless(event.text)
-        if event.state is LinkState.CONNECTING and self._link_text:
+        if (event.state is LinkState.CONNECTING and self._link_text) or event.text == self._link_text:
             return None
-        if event.state is LinkState.CONNECTED:
-            text = "Connected again." if self._was_connected else text
-            self._was_connected = True
-        if text == self._link_text:
-            return None
-        self._link_text = text
-        if event.state is LinkState.WAITING and not self._was_connected:
-            return f"-- {text} Trying again, by itself."
-        return f"-- {text}"
+        self._link_text = event.text
+        hint = " Trying again …" if event.state is LinkState.WAITING else ""
+        return f"-- {harmless(event.text)}{hint}"
 
     def _prefix(self, room: str) -> str:
         return "" if room == self.room else f"{harmless(room)} "

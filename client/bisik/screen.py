@@ -6,7 +6,6 @@ stderr, a line each.
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,8 +55,7 @@ class TerminalScreen:
 
     def draw(self, prompt: str, typed: str) -> None:
         """Put this at the bottom."""
-        columns = shutil.get_terminal_size().columns - 1
-        self._bottom = end_that_fits(prompt + harmless(typed), columns)
+        self._bottom = end_that_fits(prompt + harmless(typed), _columns() - 1)
         click.echo(ERASE_LINE + self._bottom, nl=False, color=True)
 
     def close(self) -> None:
@@ -76,6 +74,14 @@ def can_redraw() -> bool:
 def wants_color() -> bool:
     """https://no-color.org"""
     return not os.environ.get("NO_COLOR")
+
+
+def _columns() -> int:
+    """As the terminal says; $COLUMNS does not change when a window does."""
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
 
 
 @contextmanager

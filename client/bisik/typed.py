@@ -17,6 +17,16 @@ COMMANDS: Final = {
     "/quit": ("", "leave; so does qqq"),
 }
 
+_ELSEWHERE: Final = {  # what people are used to type in other chats
+    "/exit": "/quit",
+    "/bye": "/quit",
+    "/part": "/leave",
+    "/names": "/who",
+    "/list": "/rooms",
+    "/action": "/me",
+    "/?": "/help",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Say:
@@ -57,8 +67,8 @@ def _read_command(text: str) -> Say | Command | Mistake:
     word, _, argument = text.partition(" ")
     name, argument = word.lower(), argument.strip()
     if name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]}?" if near else "/help shows what there is."
+        near = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, COMMANDS, n=1, cutoff=0.6)), None)
+        hint = f"Did you mean {near}?" if near else "/help shows what there is."
         return Mistake(f"There is no command {word}. {hint}")
     if name in ("/join", "/me") and not argument:
         return Mistake(f"What? Like this: {name} {'#room' if name == '/join' else 'waves'}")

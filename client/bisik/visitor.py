@@ -112,10 +112,11 @@ async def ask(stdin: Stdin, prompt: str, *, secret: bool = False) -> str:
         return await stdin.line()
     if secret and sys.platform == "win32":
         return await trio.to_thread.run_sync(_read_hidden, prompt, abandon_on_cancel=True)
-    click.echo(prompt, nl=False, err=True)
     if not secret:
+        click.echo(prompt, nl=False, err=True)
         return await stdin.line()
-    with _no_echo():
+    with _no_echo():  # before the prompt: somebody may type at the first sight of it
+        click.echo(prompt, nl=False, err=True)
         answer = await stdin.line()
     click.echo(err=True)
     return answer
