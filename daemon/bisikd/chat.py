@@ -4,6 +4,7 @@ Nothing here opens a socket, a file or a thread, so that a simulation runs this 
 own disk and its own clock.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,8 @@ class Chat:
             now=now,
             on_entry=on_entry,
         )
-        self.posts = PostDesk(hub=self.hub, log=log, reading=blocking.reading)
+        self.refusals: Counter[str] = Counter()  # requests and posts refused, and sessions ended for what they sent
+        self.posts = PostDesk(hub=self.hub, log=log, reading=blocking.reading, refusals=self.refusals)
         self.doorkeeper = Doorkeeper(
             users=users,
             passwords=passwords,

@@ -30,7 +30,7 @@ class Limit:
 
 # A classroom behind one address may mistype ten times at once; ergo allows 3 logins a minute.
 ADDRESS_LIMIT: Final = Limit(burst=10, interval_s=6.0, max_delay_s=15.0, max_entries=4096)
-ACCOUNT_LIMIT: Final = Limit(burst=5, interval_s=10.0, max_delay_s=30.0, max_entries=4096)
+ACCOUNT_LIMIT: Final = Limit(burst=5, interval_s=10.0, max_delay_s=20.0, max_entries=4096)
 
 
 class Guard:

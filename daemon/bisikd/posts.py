@@ -4,6 +4,7 @@ The same statement twice is stored once, whatever crashed in between: a number t
 the entry that has it, a number that is on its way gets its entry when that is stored.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from bisik_protocol.chat.messages import (
@@ -39,10 +40,12 @@ POST_OVERHEAD_BYTES: Final = 512  # what an entry adds to the statement and its 
 class PostDesk:
     """Takes posts of all sessions. Why one was not taken is announced to its session on the control lane."""
 
-    def __init__(self, *, hub: "Hub", log: "Log", reading: "Workers") -> None:
+    def __init__(self, *, hub: "Hub", log: "Log", reading: "Workers", refusals: Counter[str]) -> None:
+        """Each refusal is counted in `refusals` by its code."""
         self._hub = hub
         self._log = log
         self._reading = reading
+        self._refusals = refusals
 
     async def take_untrusted(self, member: "Membership", device: "VerifyKey", data: bytes) -> None:
         """Check a post and send it on its way. Raises RemoteProtocolError when it is not a Post at all."""
@@ -95,6 +98,7 @@ class PostDesk:
         )
 
     def _refuse_post(self, member: "Membership", seq: int, code: Code, text: str) -> None:
+        self._refusals[code.value] += 1
         refused = PostRefused(room=member.room.name, seq=seq, code=code, text=text)
         member.connection.send(CONTROL_LANE, encode(refused))
 

@@ -273,6 +273,7 @@ class Service:
             "rooms": rooms_status(self._chat.hub),
             "users": len(self._opened.users),
             "drops": dict(drops),
+            "refused": dict(self._chat.refusals),
             "log": {
                 "size": self._opened.log.tree_size,
                 "records": journal.records_stored,

@@ -13,6 +13,7 @@ import trio
 from bisik_protocol.chat.messages import (
     CONTROL_LANE,
     FromDaemon,
+    Refused,
     decode_request_untrusted,
     encode,
 )
@@ -127,8 +128,10 @@ class Session:
         try:
             await self._take_untrusted(message)
         except RemoteProtocolError as error:
+            self.chat.refusals[f"bad-{error.reason}"] += 1
             self.close(CloseCode.PROTOCOL, error.reason)
         if self._owed_too_much(message.lane):
+            self.chat.refusals["bad-flow-control"] += 1
             self.close(CloseCode.FLOW_CONTROL, "More was asked for than was taken.")
 
     async def _take_untrusted(self, message: MessageReceived) -> None:
@@ -161,6 +164,8 @@ class Session:
         self.close(CloseCode.REFUSED, "Too many tries. Connect again.")
 
     def _send(self, message: FromDaemon) -> None:
+        if isinstance(message, Refused):
+            self.chat.refusals[message.code.value] += 1
         if not self.connection.closed:
             self.connection.send(CONTROL_LANE, encode(message))
 

@@ -82,9 +82,10 @@ def status_for_people(status: dict[str, Any]) -> Iterable[str]:
     yield f"{len(status['sessions'])} sessions"
     for session in status["sessions"]:
         yield "  " + _session_line(session)
-    if status["drops"]:
-        yield ""
-        yield "dropped: " + ", ".join(f"{reason} {count}" for reason, count in sorted(status["drops"].items()))
+    for title, counts in (("dropped", status["drops"]), ("refused", status["refused"])):
+        if counts:
+            yield ""
+            yield f"{title}: " + ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
 
 
 def _session_line(session: dict[str, Any]) -> str:

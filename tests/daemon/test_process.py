@@ -253,6 +253,21 @@ async def test_status_tells_of_sessions_rooms_and_the_log(state: Path) -> None:
         assert "#lab  2 entries, 1 sessions: tama" in lines
 
 
+async def test_status_counts_what_was_refused(state: Path) -> None:
+    """A wrong password, and a session that was ended for talking on a lane that nobody gave it."""
+    async with open_daemon(state) as daemon, chatting(daemon, 1) as stranger, chatting(daemon, 2) as tama:
+        assert isinstance(await stranger.prove("wrong"), Refused)
+        status = json.loads((await run("status", "--json", "--state", state)).stdout)
+        assert status["refused"] == {"incorrect-password": 1}
+        await enter(daemon, tama, "tama", LOBBY)
+        (await tama.connected()).send(77, b"hello?")
+        tama.flush()
+        assert (await tama.until_closed()).code == CloseCode.PROTOCOL
+        status = json.loads((await run("status", "--json", "--state", state)).stdout)
+        assert status["refused"]["bad-lane"] == 1
+        assert "refused: bad-lane 1, incorrect-password " in (await run("status", "--state", state)).stdout
+
+
 async def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return await trio.to_thread.run_sync(lambda: bisikd(*arguments, **variables))
 

@@ -34,6 +34,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "sessions": [],
         "rooms": [],
         "drops": {},
+        "refused": {},
         "log": {"records": 5, "groups": 2, "times_full": 0},
     } | changes
 
