@@ -163,9 +163,12 @@ class SimNet:
         source = next((address for address, other in self._nodes.items() if other is node), None)
         if source is None:
             return
+        rounds = 0
         while datagrams := node.datagrams_to_send(self.now):
             for datagram, target in datagrams:
                 self.transmit(source, target, datagram)
+            rounds += 1
+            assert rounds < MAX_STEPS_AT_ONE_TIME, f"seed {self.seed}: a node sends without end at {self.now}"
         self._arm(node)
 
     def transmit(self, source: Address, target: Address, datagram: bytes) -> None:

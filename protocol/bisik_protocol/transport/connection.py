@@ -212,6 +212,8 @@ class Connection:
             for frame in parsed:
                 if _HANDLERS[type(frame)](self, frame, now):
                     self._reader.ack_due = True
+                elif self.closed:
+                    return  # nothing behind a CLOSE counts
         except RemoteProtocolError as error:
             self._drops[error.reason] += 1
             code = CloseCode.FLOW_CONTROL if error.reason == "flow-control" else CloseCode.PROTOCOL
