@@ -275,6 +275,9 @@ class Connection:
         self._woken = False
         if self._state is not _State.OPEN:
             return self._goodbyes(now)
+        if self._outgoing.is_worn_out:
+            self.close(CloseCode.PROTOCOL, "protocol violation: nothing is acknowledged")
+            return self._goodbyes(now)
         datagrams: list[tuple[bytes, Address]] = []
         while len(datagrams) < MAX_DATAGRAMS_A_CALL:
             datagram = self._outgoing.next_datagram(self.path, now)

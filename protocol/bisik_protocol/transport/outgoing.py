@@ -124,6 +124,8 @@ class Outgoing:
         for chunk in chunks:
             parts.append(chunk.head)
             parts.append(chunk.data)
+        if parts and self._writer.wants_answer:
+            self.ping_due = True
         if self.ping_due and not chunks and room:
             parts.append(frames.PING_FRAME)
         if not parts:
@@ -187,6 +189,11 @@ class Outgoing:
             chunk.last_sent = now
             if chunk.thin:
                 self._repair.on_copy_sent(chunk, now, self.loss, self.unanswered(now))
+
+    @property
+    def is_worn_out(self) -> bool:
+        """Whether no more than goodbyes may be sealed, because the far side never acknowledged anything."""
+        return self._writer.is_worn_out
 
     # What came of it ---------------------------------------------------------------------------------------------
 

@@ -1,10 +1,14 @@
 """Packets out: numbers that are never used twice, sealing, and when the key ratchets."""
 
-from bisik_protocol.crypto.protection import PacketSealer
+from typing import Final
+
+from bisik_protocol.crypto.protection import MAX_NUMBERS_PER_KEY, PacketSealer
 from bisik_protocol.randomness import RandomSource
 from bisik_protocol.transport.config import TransportConfig
 from bisik_protocol.transport.skipping import NumberSkipper
 from bisik_protocol.wire.packets import data_header
+
+GOODBYE_NUMBERS: Final = 128  # of a key's numbers, kept for closing when the far side lets the key wear out
 
 
 class PacketWriter:
@@ -35,6 +39,20 @@ class PacketWriter:
         number = self.numbers.take()
         header = data_header(self._connection_id, sealer.phase, number)
         return number, header + sealer.seal(number, header, payload)
+
+    @property
+    def wants_answer(self) -> bool:
+        """Whether the key is due for a ratchet and only waits for any packet of its phase to be acknowledged.
+
+        Who only ever acknowledges is never acknowledged himself, so such packets have to ask for it.
+        """
+        return not self._acknowledged and self._sealer.sealed >= self._config.ratchet_packets
+
+    @property
+    def is_worn_out(self) -> bool:
+        """Whether a far side that acknowledges nothing has let the key come to its end."""
+        used = self.numbers.next_number - self._sealer.first_number
+        return used >= MAX_NUMBERS_PER_KEY - GOODBYE_NUMBERS
 
     def on_acknowledged(self, number: int) -> None:
         if number >= self._sealer.first_number:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from bisik_protocol.transport.closing import MAX_GOODBYES
 from bisik_protocol.transport.config import TransportConfig
 from bisik_protocol.transport.receiving import PacketReader
 from bisik_protocol.transport.sealing import PacketWriter
@@ -77,3 +78,26 @@ def test_the_receiver_follows_every_phase_whatever_is_lost(lost: int) -> None:
             assert reader.open_untrusted(datagram) == (number, b"x")
             out.on_acknowledged(number)
     assert sum(1 for one, other in pairwise(phases) if one != other) > 30
+
+
+def test_packets_that_only_acknowledge_ask_for_an_answer_when_the_key_is_due() -> None:
+    """Nobody acknowledges an acknowledgement, so without asking the key would stay until it wears out."""
+    out = writer()
+    numbers = [out.seal(b"x", 0.0)[0] for _ in range(CONFIG.ratchet_packets - 1)]
+    assert not out.wants_answer
+    out.seal(b"x", 0.0)
+    assert out.wants_answer
+    out.on_acknowledged(numbers[3])
+    assert not out.wants_answer
+    assert phase(out.seal(b"x", 0.0)[1]) == 1
+
+
+def test_a_key_that_may_not_be_replaced_wears_out_before_sealing_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A far side that acknowledges nothing is left with room for goodbyes, and never makes sealing raise."""
+    for module in ("bisik_protocol.crypto.protection", "bisik_protocol.transport.sealing"):
+        monkeypatch.setattr(f"{module}.MAX_NUMBERS_PER_KEY", 1000)
+    out = writer()
+    while not out.is_worn_out:
+        out.seal(b"x", 0.0)
+    for _ in range(MAX_GOODBYES):
+        out.seal(b"bye", 0.0)
