@@ -162,9 +162,9 @@ class Daemon:
             self.service._driver.flush()
 
     def lingering(self, room: str) -> set[str]:
-        """Who has vanished from a room without a word, and may still come back."""
+        """Who has gone from a room without a word, and may come back: noticed already, or not yet."""
         found = None if self.service is None else self.service._chat.hub.get(room)
-        return set() if found is None else set(found.presence._vanished)
+        return set() if found is None else {*found.presence._vanished, *found.presence._sessions}
 
     def unrest(self, living: dict[bytes, Address | None]) -> str | None:
         """What keeps it from being at rest, in words. `living`: what members hold, and where they are."""
@@ -176,10 +176,19 @@ class Daemon:
         for room in chat.hub:
             if room.underway:
                 return f"{room.underway} entries of {room.name} are on their way to the log"
-            for member in room.memberships:
-                follows = member.presence is not Presence.WRITER
-                if follows and not member.live and member.connection.channel_binding in living:
-                    return f"{member.name} is behind in {room.name}"
+            behind = [
+                member.name
+                for member in room.memberships
+                if not member.live
+                and member.presence is not Presence.WRITER
+                and member.connection.channel_binding in living
+            ]
+            if behind:
+                return f"{behind} are behind in {room.name}"
+        return self._unrest_of_connections(living)
+
+    def _unrest_of_connections(self, living: dict[bytes, Address | None]) -> str | None:
+        assert self.service is not None
         for connection in self.service._endpoint.connections:
             binding, address = connection.channel_binding, connection.peer_address
             if binding in living and living[binding] != address:

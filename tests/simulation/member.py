@@ -261,9 +261,9 @@ class Member:
         return None
 
     def unrest(self) -> str | None:
-        """What keeps it from being at rest, in words."""
+        """What keeps it from being at rest though nothing is missing, in words."""
         rest = None if self.connection is None else unsent(self.connection)
-        return self.missing() or (None if rest is None else f"{self.label}: {rest}")
+        return None if rest is None else f"{self.label}: {rest}"
 
     def address(self) -> Address | None:
         """Where it can be reached now; None before it has spoken from there."""

@@ -8,7 +8,7 @@
 It looks into the core's objects, which no test of behaviour should; in return it sees a breach where it happens.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -154,7 +154,11 @@ class Watch:
         deadlines = endpoint._deadlines
         for name, size, bound in (
             ("half-open handshakes", len(table), half_open.MAX_HALF_OPEN),
-            ("of one host", max(table._by_host.values(), default=0), half_open.MAX_HALF_OPEN_HOST),
+            (
+                "of one host",
+                max(Counter(waiting.host for waiting in table._waiting.values()).values(), default=0),
+                half_open.MAX_HALF_OPEN_HOST,
+            ),
             ("answers kept", len(table._answers), half_open.MAX_ANSWERS),
             ("unconfirmed connections", len(endpoint._unconfirmed), server.MAX_UNCONFIRMED),
             ("connections", len(endpoint._by_id), server.MAX_CONNECTIONS),

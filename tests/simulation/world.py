@@ -46,8 +46,6 @@ REST_S = 20.0
 MAX_RESTING_DATAGRAMS = 8  # from one member, in REST_S: a keepalive or two, and what acknowledges their answers
 CLEAN = Conditions(delay=0.025)
 
-Bug = Callable[[Replace], None]
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -280,12 +278,12 @@ class World:
 
     def _unrest(self) -> str | None:
         living = {
-            member.connection.channel_binding: member.address() for member in self.members if member.connection is not None
+            member.connection.channel_binding: member.address()
+            for member in self.members
+            if member.connection is not None
         }
-        unrest = (member.unrest() for member in self.members)
-        return (
-            next((sentence for sentence in unrest if sentence), None) or self._missing() or self.daemon.unrest(living)
-        )
+        unrest = next((rest for member in self.members if (rest := member.unrest()) is not None), None)
+        return self._missing() or unrest or self.daemon.unrest(living)
 
     def _missing(self) -> str | None:
         for member in self.members:
@@ -383,7 +381,7 @@ def turn_knobs(knobs: Knobs, machinery: Machinery, rng: random.Random, replace: 
 
 
 @contextmanager
-def _prepared(world: World, bug: Bug | None) -> Iterator[None]:
+def _prepared(world: World, bug: Callable[[Replace], None] | None) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(deterministic_scheduling(world.plan.seed))
         replace = stack.enter_context(replacing())
@@ -394,7 +392,7 @@ def _prepared(world: World, bug: Bug | None) -> Iterator[None]:
         yield
 
 
-def simulate(plan: Plan | int, *, bug: Bug | None = None, checksum: bool = False) -> Outcome:
+def simulate(plan: Plan | int, *, bug: Callable[[Replace], None] | None = None, checksum: bool = False) -> Outcome:
     """Carry out a plan, or the plan of a seed, from beginning to end."""
     plan = draw_plan(plan) if isinstance(plan, int) else plan
     world = World(plan, checksum=checksum)
