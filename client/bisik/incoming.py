@@ -55,7 +55,7 @@ class Incoming:
         self._authors = authors
         self._requests = requests
         self._keys_asked: set[bytes] = set()
-        self._stopped: set[Followed] = set()  # something came and could not be handed over
+        self._stopped: dict[Followed, None] = {}  # in order: something came and could not be handed over
         self._left: dict[str, Followed] = {}  # rooms that were followed in this run, and how far
 
     def follow(self, name: str, presence: Presence, *, context: int = 0, history: int = MAX_PAGE_ENTRIES) -> Followed:
@@ -74,7 +74,7 @@ class Incoming:
     def unfollow(self, followed: Followed) -> None:
         """What still comes of the room is not handed over any more."""
         followed.wanted = False
-        self._stopped.discard(followed)
+        self._stopped.pop(followed, None)
         if followed.feed.presence is not Presence.WRITER:
             self._left[followed.feed.room] = followed
 
@@ -94,7 +94,7 @@ class Incoming:
         """The next event for the reader, or None. Asking means that the one before was dealt with."""
         event = self._reader.next()
         if self._stopped and self._reader.hungry:
-            stopped, self._stopped = self._stopped, set()
+            stopped, self._stopped = self._stopped, {}
             for followed in stopped:
                 self._advance(followed)
         return event if event is not None else self._reader.next()
@@ -104,10 +104,10 @@ class Incoming:
         feed = followed.feed
         while followed.wanted and (entry := feed.peek()) is not None:
             if self._reader.full:
-                self._stopped.add(followed)
+                self._stopped[followed] = None
                 return
             if missing_key_untrusted(entry, self._authors) is not None:
-                self._stopped.add(followed)
+                self._stopped[followed] = None
                 self._ask_for_keys(feed)
                 return
             self._hand_over(followed, feed.take())
@@ -148,7 +148,7 @@ class Incoming:
         news = learn_key_untrusted(self._authors, key_hash, reply)
         if news is not None:
             self._reader.put_side(Notice(text=news))
-        stopped, self._stopped = self._stopped, set()
+        stopped, self._stopped = self._stopped, {}
         for followed in stopped:
             self._advance(followed)
 
