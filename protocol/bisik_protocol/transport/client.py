@@ -119,7 +119,7 @@ class ClientEndpoint:
         if is_data(datagram):
             self._receive_data_untrusted(datagram, now)
         elif kind == RESET_TYPE:
-            self._receive_reset_untrusted(datagram)
+            self._receive_reset_untrusted(datagram, now)
         elif kind == TYPE_RETRY:
             self._receive_retry_untrusted(datagram, now)
         elif kind == TYPE_SKEX:
@@ -234,9 +234,9 @@ class ClientEndpoint:
             raise RemoteProtocolError("unknown-connection")
         self.connection.receive_datagram(datagram, self._address, now)
 
-    def _receive_reset_untrusted(self, datagram: bytes) -> None:
+    def _receive_reset_untrusted(self, datagram: bytes, now: float) -> None:
         connection_id, token = parse_reset_untrusted(datagram)
-        if self.connection is None or not self.connection.is_reset(connection_id, token):
+        if self.connection is None or not self.connection.is_reset(connection_id, token, now):
             raise RemoteProtocolError("reset")
         self.connection.forgotten_by_peer()
 

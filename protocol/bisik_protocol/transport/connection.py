@@ -26,6 +26,7 @@ from bisik_protocol.transport.stats import ConnectionStats
 from bisik_protocol.wire import frames
 from bisik_protocol.wire.packets import CONNECTION_ID_BYTES, MIN_DATAGRAM_BYTES
 
+UNPROVEN_RESET_S: Final = 3.0  # of silence, until a reset is believed by a client that was given no token
 MAX_DATAGRAMS_A_CALL: Final = 64  # so that one connection's bulk does not hold up all the others
 PATH_DATA_BYTES: Final = frames.PATH_DATA_BYTES
 
@@ -226,13 +227,18 @@ class Connection:
         """Whether a data packet is for this client's connection."""
         return datagram[1 : 1 + CONNECTION_ID_BYTES] == self._secrets.client_connection_id
 
-    def is_reset(self, connection_id: bytes, token: bytes) -> bool:
-        """Whether a stateless reset comes from the server that gave us its token; it ends the connection."""
-        return (
-            self._reset_token is not None
-            and connection_id == self._secrets.server_connection_id
-            and hmac.compare_digest(token, self._reset_token)
-        )
+    def is_reset(self, connection_id: bytes, token: bytes, now: float) -> bool:
+        """Whether a stateless reset comes from the server that gave us its token; it ends the connection.
+
+        The packet with the token may have been lost, and the server's memory of us after it. Then nothing can be
+        proved, and a reset is believed once the server has been silent for long: whoever knows the connection ID is
+        on the way and could add datagrams, but not keep a living server from being heard.
+        """
+        if connection_id != self._secrets.server_connection_id:
+            return False
+        if self._reset_token is None:
+            return self._outgoing.silence(now) >= UNPROVEN_RESET_S
+        return hmac.compare_digest(token, self._reset_token)
 
     def forgotten_by_peer(self) -> None:
         """The far side proved that it no longer knows this connection, so there is nobody to say goodbye to."""
@@ -275,12 +281,15 @@ class Connection:
         self._woken = False
         if self._state is not _State.OPEN:
             return self._goodbyes(now)
-        if self._outgoing.is_worn_out:
+        outgoing = self._outgoing
+        if not outgoing.has_work(now):
+            return []
+        if outgoing.is_worn_out:
             self.close(CloseCode.PROTOCOL, "protocol violation: nothing is acknowledged")
             return self._goodbyes(now)
         datagrams: list[tuple[bytes, Address]] = []
-        while len(datagrams) < MAX_DATAGRAMS_A_CALL:
-            datagram = self._outgoing.next_datagram(self.path, now)
+        while len(datagrams) < MAX_DATAGRAMS_A_CALL and outgoing.has_work(now):
+            datagram = outgoing.next_datagram(self.path, now)
             if datagram is None:
                 break
             datagrams.append((datagram, self.path.address))

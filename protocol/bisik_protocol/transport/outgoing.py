@@ -96,7 +96,7 @@ class Outgoing:
 
     # Sending -----------------------------------------------------------------------------------------------------
 
-    def _has_work(self, now: float) -> bool:
+    def has_work(self, now: float) -> bool:
         """A quick look, so that nothing is prepared for the many calls that find nothing to do."""
         if self._reader.ack_due or self.ping_due or self.queue.is_waiting or self.controls or self.responses:
             return True
@@ -104,9 +104,7 @@ class Outgoing:
         return due is not None and due <= now
 
     def next_datagram(self, path: Path, now: float) -> bytes | None:
-        """The next datagram that may go now, if there is one."""
-        if not self._has_work(now):
-            return None
+        """The next datagram that may go now, if one may; to be asked where there `has_work`."""
         room = (MIN_DATAGRAM_BYTES if path.validated else min(MIN_DATAGRAM_BYTES, path.allowance())) - OVERHEAD_BYTES
         challenge = path.challenge_frame()
         room -= len(challenge)
@@ -275,6 +273,10 @@ class Outgoing:
         if pto_at is not None and now >= pto_at:
             self._pto_count += 1
             self.queue.probe = self._oldest_unacknowledged()
+            for (
+                packet
+            ) in self._recovery.in_flight.values():  # a probe tells what may have been lost, and not only asks
+                self.controls.on_lost(packet.controls)
             self.ping_due = True
         keepalive = self._config.keepalive_s
         if keepalive is not None and now >= self.last_sent + keepalive:
