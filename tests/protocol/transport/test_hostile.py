@@ -97,9 +97,9 @@ def test_a_client_takes_a_reset_token_for_its_own_connection_only() -> None:
     """A server that gives another connection's ID breaks the protocol; the right one is accepted without a word."""
     honest = Puppet(plays_server=True)
     honest.say(frames.encode_new_connection_id(0, honest.connection_id, b"t" * 16))
-    assert honest.connection.is_reset(honest.connection_id, b"t" * 16)
-    assert not honest.connection.is_reset(honest.connection_id, b"u" * 16)
-    assert not honest.connection.is_reset(bytes(8), b"t" * 16)
+    assert honest.connection.is_reset(honest.connection_id, b"t" * 16, honest.now)
+    assert not honest.connection.is_reset(honest.connection_id, b"u" * 16, honest.now + 3600.0)
+    assert not honest.connection.is_reset(bytes(8), b"t" * 16, honest.now)
     puppet = Puppet(plays_server=True)
     puppet.say(frames.encode_new_connection_id(0, bytes(8), b"t" * 16))
     assert puppet.closed is not None
