@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from bisik.demo.ports import steady_port
 from bisik.demo.processes import Program, run_program
 from bisik.home import Home
 from bisik_protocol.chat.invite import parse_invite
@@ -101,6 +102,11 @@ async def registered(path: Path, ready: dict[str, Any], name: str, number: int) 
     assert ended.code == 0, ended.talk
     (home / "login-id").write_text(ended.out)
     return home
+
+
+def steady_address() -> str:
+    """Where a daemon is to listen that will come back there."""
+    return f"127.0.0.1:{steady_port()}"
 
 
 def settled_state(path: Path) -> Path:

@@ -16,6 +16,7 @@ from tests.support.processes import (
     registered,
     run_bisik,
     settled_state,
+    steady_address,
 )
 
 NOBODY = f"bisik://127.0.0.1:9/?fp={fingerprint_text(bytes(32))}"
@@ -116,7 +117,7 @@ async def test_who_is_not_reached_is_exit_code_3(state: Path, tmp_path: Path) ->
 
 async def test_what_could_not_be_stored_yet_is_exit_code_5_and_stored_later_once(state: Path, tmp_path: Path) -> None:
     """A message to a server that is away waits in the outbox, and goes out with the next command."""
-    async with open_daemon(state) as daemon:
+    async with open_daemon(state, listen=steady_address()) as daemon:
         tama = home_of(tmp_path / "tama", daemon.ready, "tama")
     queued = await run_bisik("send", "--home", tama, "#lobby", "nanti", "--timeout", "0.2")
     assert (queued.code, queued.out) == (5, "")
@@ -128,7 +129,7 @@ async def test_what_could_not_be_stored_yet_is_exit_code_5_and_stored_later_once
 
 async def test_another_server_at_the_known_address_is_exit_code_4(state: Path, tmp_path: Path) -> None:
     """Other keys than the pinned ones: nothing is sent, and the person is told."""
-    async with open_daemon(state) as daemon:
+    async with open_daemon(state, listen=steady_address()) as daemon:
         tama = home_of(tmp_path / "tama", daemon.ready, "tama")
     async with open_daemon(tmp_path / "impostor", listen=daemon.ready["listen"]) as impostor:
         assert impostor.ready["fingerprint"] != daemon.ready["fingerprint"]
@@ -167,7 +168,7 @@ async def test_the_same_chat_over_ipv6(state: Path, tmp_path: Path) -> None:
 
 async def test_a_stop_in_the_middle_leaves_a_log_that_proves_everything(state: Path, tmp_path: Path) -> None:
     """SIGTERM exits 0, a follower lives on, and the log is whole with every message in it."""
-    async with open_daemon(state) as daemon:
+    async with open_daemon(state, listen=steady_address()) as daemon:
         tama = home_of(tmp_path / "tama", daemon.ready, "tama")
         async with open_bisik("tail", "--home", tama, "--json") as tail:
             assert (await run_bisik("send", "--home", tama, "#lobby", "satu")).code == 0

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import trio
 
+from bisik.demo.ports import steady_port
 from bisik.demo.processes import Program, ProgramEnded, run_program
 from bisik.demo.relay import Relay
 from bisik.demo.report import person_report, problems_of
@@ -114,7 +115,7 @@ class Demo:
             f"that loses {self._plan.loss:.0%} of all datagrams each way, and copies, damages and reorders others"
             f" (seed {self._plan.seed})."
         )
-        daemon, ready = await self._start_daemon(nursery, "127.0.0.1:0")
+        daemon, ready = await self._start_daemon(nursery, f"127.0.0.1:{steady_port()}")
         invite = parse_invite(ready["invite"])
         relay = Relay((invite.host, invite.port), conditions=Conditions(loss=self._plan.loss), seed=self._plan.seed)
         host, port = await nursery.start(relay.run)
