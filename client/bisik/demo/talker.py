@@ -18,10 +18,11 @@ import click
 import trio
 
 from bisik.chat import Chat, open_chat
-from bisik.errors import BisikError
+from bisik.errors import BisikError, Unreachable
 from bisik.events import Join, Leave, LinkChanged, Message, Notice, OwnMessage
 
 CONNECT_TIMEOUT_S: Final = 45.0  # the way is very bad on purpose
+LAST_WORDS_S: Final = 30.0  # for what is not stored when stdin ends; whoever listened to us may be gone
 
 
 def main(arguments: list[str]) -> int:
@@ -44,13 +45,17 @@ def main(arguments: list[str]) -> int:
 async def _talk(name: str, home: str, rooms: list[str]) -> None:
     invite = json.loads(await _read_line())["invite"]
     async with open_chat(invite, name=name, home=home, rooms=(), connect_timeout_s=CONNECT_TIMEOUT_S) as chat:
-        for room in rooms:
-            await chat.join(room)
+        with trio.move_on_after(CONNECT_TIMEOUT_S) as joining:
+            for room in rooms:
+                await chat.join(room)
+        if joining.cancelled_caught:
+            raise Unreachable("The server did not let us into the rooms in time.")
         async with trio.open_nursery() as listening:
             listening.start_soon(_listen, chat)
             _print({"type": "here", "name": chat.name})
             async with trio.open_nursery() as saying:
                 await _say_what_is_read(chat, saying)
+                saying.cancel_scope.deadline = trio.current_time() + LAST_WORDS_S
             listening.cancel_scope.cancel()
 
 
