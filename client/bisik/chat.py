@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Seque
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, Self, TypeVar, cast
+from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast
 
 import trio
 
-from bisik.conversation import Conversation, refusal_untrusted
-from bisik.errors import BisikError, Nonsense, Unreachable, WrongUsage
+from bisik.conversation import Conversation
+from bisik.errors import BisikError, Nonsense, Refused, Unreachable, WrongUsage
 from bisik.events import ChatEvent, Event, Join, Leave, LinkState, Message, OwnMessage, Receipt
 from bisik.gate import device_of
 from bisik.history import Archive
@@ -177,16 +177,12 @@ class Chat:
     async def list_rooms(self) -> list[RoomInfo]:
         """All rooms of the server."""
         reply = await self._ask(messages.ListRooms)
-        if not isinstance(reply, messages.Rooms):
-            raise Nonsense("reply")
-        return reply.rooms
+        return reply.rooms if isinstance(reply, messages.Rooms) else _no(reply)
 
     async def who(self, room: str = LOBBY) -> list[MemberInfo]:
         """Who is in a room. Raises Refused where there is no such room."""
         reply = await self._ask(partial(messages.ListMembers, room=room_name(room)))
-        if not isinstance(reply, messages.Members):
-            raise Nonsense("reply")
-        return reply.members
+        return reply.members if isinstance(reply, messages.Members) else _no(reply)
 
     def history(self, room: str = LOBBY) -> Archive:
         """What was said in a room, from the server's log."""
@@ -261,8 +257,6 @@ class _Question:
 
     async def _reply(self) -> Reply:
         await self._chat._until(lambda: bool(self.replies))
-        if isinstance(self.replies[0], messages.Refused):
-            raise refusal_untrusted(self.replies[0])
         return self.replies[0]
 
 
@@ -326,6 +320,12 @@ async def open_profile(home: Home, profile: Profile, *, reader: str) -> AsyncIte
         chat._conversation.reader.save()
     finally:
         store.close()
+
+
+def _no(reply: Reply) -> NoReturn:
+    if isinstance(reply, messages.Refused):
+        raise Refused(reply.code, reply.text)
+    raise Nonsense("reply")
 
 
 def room_name(text: str) -> str:

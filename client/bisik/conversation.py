@@ -21,7 +21,7 @@ from bisik.lanes import Lanes
 from bisik.outbox import Outbox
 from bisik.posting import Posting
 from bisik.reader import Reader
-from bisik.requests import MakeRequest, OnReply, Requests
+from bisik.requests import MakeRequest, OnReply, Requests, refusal_untrusted
 from bisik.rooms import RoomFeed
 from bisik.store import Store
 from bisik.waiters import Waiters
@@ -29,7 +29,6 @@ from bisik_protocol.chat import messages
 from bisik_protocol.chat.messages import CONTROL_LANE, MAX_PAGE_ENTRIES, Code, MessageEntry, Presence, Reply
 from bisik_protocol.chat.statements import LOGIN_CONTEXT, decode_statement_untrusted, statement_hash
 from bisik_protocol.crypto.identity import SigningKey
-from bisik_protocol.errors import RemoteProtocolError
 
 OnRoom = Callable[[Refused | None], None]
 
@@ -324,10 +323,3 @@ class Conversation:
         self._posts += [(room.feed.lane, post) for post in room.posting.posts()]
         if room.posting.idle:
             self.waiters.tell_room(room.feed.room)
-
-
-def refusal_untrusted(reply: Reply) -> Refused:
-    """The reply as the error that it is. Raises RemoteProtocolError("reply") for any other reply."""
-    if not isinstance(reply, messages.Refused):
-        raise RemoteProtocolError("reply")
-    return Refused(reply.code, reply.text)

@@ -14,7 +14,7 @@ from bisik.entries import missing_key_untrusted, to_event_untrusted
 from bisik.errors import Nonsense
 from bisik.events import ChatEvent, Message, Notice
 from bisik.incoming import decode_page_untrusted, learn_key_untrusted
-from bisik.requests import MakeRequest
+from bisik.requests import MakeRequest, refusal_untrusted
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, Entry, Reply
 from bisik_protocol.errors import RemoteProtocolError
@@ -74,6 +74,8 @@ class Archive:
 
     async def _page(self, waiting: Awaitable[Reply], before: int | None) -> list[Entry]:
         reply = await waiting
+        if isinstance(reply, messages.Refused):
+            raise refusal_untrusted(reply)
         if not isinstance(reply, messages.History):
             raise Nonsense("reply")
         try:

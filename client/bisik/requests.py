@@ -7,6 +7,8 @@ what any of them mean.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bisik.errors import Refused
+from bisik_protocol.chat.messages import Refused as RefusedReply
 from bisik_protocol.chat.messages import Reply, Request, encode
 from bisik_protocol.errors import RemoteProtocolError
 
@@ -82,3 +84,10 @@ class Requests:
         self._next_number = number % 0xFFFF_FFFF + 1
         self._asked[number] = question
         self._unsent.append(encode(question.make(number)))
+
+
+def refusal_untrusted(reply: Reply) -> Refused:
+    """The reply as the error that it is. Raises RemoteProtocolError("reply") for any other reply."""
+    if not isinstance(reply, RefusedReply):
+        raise RemoteProtocolError("reply")
+    return Refused(reply.code, reply.text)

@@ -14,6 +14,7 @@ from bisik import cli
 from bisik.files import make_private_directory, write_atomically
 from bisik.home import Home
 from bisik_protocol.chat.invite import parse_invite
+from tests.support.daemon_process import fresh_state
 from tests.support.keys import device_key
 
 SCRIPTS = Path(sys.executable).parent
@@ -21,9 +22,11 @@ BISIK, BISIKD = str(SCRIPTS / "bisik"), str(SCRIPTS / "bisikd")
 
 
 class Daemon:
-    """`bisikd run` in a directory, always on the same port."""
+    """`bisikd run` in a directory, always on the same port. A `stranger` has keys of its own, which take a while."""
 
-    def __init__(self, directory: Path, *, port: int = 0) -> None:
+    def __init__(self, directory: Path, *, port: int = 0, stranger: bool = False) -> None:
+        if not stranger:
+            fresh_state(directory / "state")
         self.directory = directory
         self.port = port
         self._process: subprocess.Popen[str] | None = None

@@ -265,7 +265,7 @@ class TestTrouble:
         monkeypatch.setattr("bisik.link.LOOK_EVERY_S", 0.05)
         async with open_as(daemon, "tama", tmp_path / "a") as tama:
             daemon.stop(signal.SIGKILL)
-            impostor = Daemon(tmp_path / "impostor", port=daemon.port)
+            impostor = Daemon(tmp_path / "impostor", port=daemon.port, stranger=True)
             try:
                 with pytest.raises(IdentityMismatch) as mismatch:
                     await tama.send(LOBBY, "secret")

@@ -322,12 +322,12 @@ class TestPipes:
         """Typed by hand or remembered: exit code 4, both fingerprints."""
         home = member(daemon, "tama", tmp_path / "a", 76)
         daemon.stop()
-        impostor = Daemon(tmp_path / "impostor", port=daemon.port)
+        impostor = Daemon(tmp_path / "impostor", port=daemon.port, stranger=True)
         try:
             remembered = self.talk(home, "secret")
             assert remembered.returncode == 4
             (home / "default").write_text("")
-            second = Daemon(tmp_path / "second")
+            second = Daemon(tmp_path / "second", stranger=True)
             try:
                 other = bisik("register", second.invite, "--name", "tama", "--home", home)
                 assert other.returncode == 0, other.stderr
