@@ -1,5 +1,6 @@
 """What is said in a benchmark: numbered messages of one size from one client to another, and when each was heard."""
 
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,8 +56,8 @@ class Conversation:
 
     @property
     def latencies_ms(self) -> list[float]:
-        """Of everything that was heard."""
-        return [(heard - self.said[index]) * 1000 for index, heard in self.heard.items()]
+        """Of everything that was said; infinite for what was not heard."""
+        return [(self.heard.get(index, math.inf) - said) * 1000 for index, said in enumerate(self.said)]
 
 
 @asynccontextmanager

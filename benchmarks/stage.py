@@ -82,6 +82,7 @@ class RelayProgram:
     def __init__(self, program: Program, ports: list[int]) -> None:
         self.ports = ports
         self._program = program
+        self._turns = trio.Lock()
 
     def address(self, front: int = 0) -> tuple[str, int]:
         return "127.0.0.1", self.ports[front]
@@ -95,10 +96,11 @@ class RelayProgram:
         return [FlowCounts(Counts(**flow["up"]), Counts(**flow["down"])) for flow in answer["fronts"]]
 
     async def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        before = len(self._program.lines)
-        await self._program.write(command)
-        await self._program.until(lambda program: len(program.lines) > before)
-        return self._program.lines[-1]
+        async with self._turns:
+            before = len(self._program.lines)
+            await self._program.write(command)
+            await self._program.until(lambda program: len(program.lines) > before)
+            return self._program.lines[-1]
 
 
 @dataclass(slots=True)

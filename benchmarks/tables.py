@@ -26,12 +26,14 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> s
 
 
 def number(value: float, digits: int = 0) -> str:
-    """A number, or a dash where there is none."""
+    """A number, a dash where there is none, `never` for what did not happen while anybody waited."""
+    if math.isinf(value):
+        return "never"
     return "-" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def ratio(theirs: float, ours: float) -> str:
     """How many times less ours is than theirs."""
-    if math.isnan(theirs) or math.isnan(ours) or not ours:
+    if not (math.isfinite(theirs) and math.isfinite(ours) and ours):
         return "-"
     return f"{theirs / ours:.2f}x"

@@ -34,6 +34,12 @@ def test_nothing_measured_is_shown_as_a_dash() -> None:
     assert ratio(1.0, math.nan) == ratio(math.nan, 1.0) == "-"
 
 
+def test_what_was_never_heard_is_called_so() -> None:
+    """And is compared with nothing."""
+    assert number(percentile([1.0, math.inf], 0.99)) == "never"
+    assert ratio(math.inf, 1.0) == "-"
+
+
 def test_a_ratio_says_how_many_times_less_ours_is() -> None:
     """Above one is better than the other."""
     assert ratio(409.0, 145.0) == "2.82x"
