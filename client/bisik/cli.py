@@ -8,6 +8,7 @@ interrupted. A traceback on the screen is a bug; BISIK_DEBUG=1 shows it.
 import os
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -133,4 +134,6 @@ def _rank(error: BaseException) -> int:
 
 
 def _say(sentence: str) -> None:
-    click.echo(f"bisik: {import_module('bisik_protocol.chat.text').harmless(sentence, multiline=True)}", err=True)
+    harmless = import_module("bisik_protocol.chat.text").harmless
+    with suppress(OSError):  # the terminal may be what is gone
+        click.echo(f"bisik: {harmless(sentence, multiline=True)}", err=True)

@@ -22,6 +22,7 @@ from bisik_protocol.chat.names import LOBBY
 from bisik_protocol.chat.text import harmless
 
 FLUSH_S: Final = 20.0  # at the end of a pipe: how long to wait until everything is stored
+ANSWER_S: Final = 8.0  # how long a command may wait for the server before typing goes on
 PARTING_S: Final = 2.0  # the same for a person who leaves
 _SIGNALS: Final = {
     name: getattr(signal, name) for name in ("SIGCONT", "SIGWINCH", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -213,7 +214,7 @@ class LineMode:
 
     async def _patiently(self, waiting: Awaitable[None]) -> None:
         """A question to the server must not hold up typing for ever."""
-        with trio.move_on_after(FLUSH_S) as scope:
+        with trio.move_on_after(ANSWER_S) as scope:
             await waiting
         if scope.cancelled_caught:
             self._screen.talk("-- The server does not answer now. Try again later.")

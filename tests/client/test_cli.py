@@ -190,6 +190,19 @@ class TestSendAndRead:
             assert tail.wait(timeout=20) == 0
             assert tail.stderr.read() == ""
 
+    def test_tail_of_several_rooms_names_them(self, tama: Member, ayu: Member) -> None:
+        """Each line says where it was said; each room has a place of its own."""
+        send(tama, "#east", "from the east")
+        send(tama, "#west", "from the west")
+        tail = ("tail", "--home", ayu.home, "--room", "#east", "--room", "west", "--count", "2")
+        lines = bisik(*tail).stdout
+        assert "#east <tama-cli> from the east" in lines
+        assert "#west <tama-cli> from the west" in lines
+        send(tama, "#west", "more from the west")
+        again = bisik("tail", "--home", ayu.home, "--room", "#west", "--count", "1", "--json")
+        said = [line["text"] for line in json_lines(again.stdout) if line["type"] == "message"]
+        assert said == ["more from the west"]
+
     def test_tail_of_no_room_is_refused(self, tama: Member) -> None:
         """It has not begun."""
         done = bisik("tail", "--home", tama.home, "--room", "#never", "--count", "1")

@@ -1,14 +1,20 @@
 """Small parts of the client, each under its own law: requests, lanes, feeds, readers, waiting, sleeping."""
 
+import threading
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
+from bisik.authors import Authors
 from bisik.awake import SleepWatch
 from bisik.backoff import MAX_WAIT_S, Backoff
 from bisik.checkpoints import Checkpoints
+from bisik.errors import HomeError
 from bisik.events import Notice
 from bisik.lanes import Lanes
+from bisik.news import News
 from bisik.reader import MAX_EVENTS, MAX_SIDE_EVENTS, SAVE_EVERY, Place, Reader
 from bisik.requests import Requests
 from bisik.rooms import MAX_INBOX_ENTRIES, Heard, RoomFeed
@@ -17,6 +23,7 @@ from bisik_protocol.chat import messages
 from bisik_protocol.chat.messages import Entry, Joined, JoinEntry, Presence, Reply
 from bisik_protocol.chat.statements import Kind, Statement
 from bisik_protocol.errors import RemoteProtocolError
+from tests.support.keys import device_key
 
 ROOM = "#lobby"
 
@@ -308,6 +315,36 @@ class TestReader:
 
 
 class TestStore:
+    def test_two_programs_may_begin_a_home_at_the_same_moment(self, tmp_path: Path) -> None:
+        """SQLite does not wait for a lock when it changes to WAL; whoever comes second must."""
+        stores: list[Store] = []
+        problems: list[Exception] = []
+        start = threading.Barrier(6)
+
+        def open_store() -> None:
+            start.wait()
+            try:
+                stores.append(Store(tmp_path / "home" / "store.db"))
+            except HomeError as error:
+                problems.append(error)
+
+        threads = [threading.Thread(target=open_store) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert problems == []
+        stores[0].remember_room("#a")
+        assert [store.rooms() for store in stores] == [["#a"]] * 6
+        for store in stores:
+            store.close()
+
+    def test_a_home_in_a_place_that_cannot_be_written_is_a_sentence(self, tmp_path: Path) -> None:
+        """A file where a folder should be."""
+        (tmp_path / "file").write_text("")
+        with pytest.raises(HomeError, match="Cannot use"):
+            Store(tmp_path / "file" / "store.db")
+
     def test_rooms_are_remembered_and_forgotten(self) -> None:
         """Each once."""
         store = Store(None)
@@ -342,6 +379,72 @@ class TestStore:
         checkpoints = Checkpoints(Store(None))
         checkpoints.remember(note)
         assert checkpoints.root is None
+
+
+class TestAuthors:
+    def device(self, key: int, name: str) -> messages.Device:
+        return messages.Device(1, name, device_key(key).public.modulus)
+
+    def test_a_key_is_learned_once_and_outlives_the_program(self) -> None:
+        """From the server, then from the home."""
+        store = Store(None)
+        key_hash = device_key(1).public.key_hash
+        authors = Authors(store)
+        assert authors.get(key_hash) is None
+        assert authors.learn_untrusted(key_hash, self.device(1, "ayu")) is None
+        for known in (authors.get(key_hash), Authors(store).get(key_hash)):
+            assert known is not None
+            assert (known.name, known.key) == ("ayu", device_key(1).public)
+
+    @pytest.mark.parametrize("modulus", [b"\x00" * 384, device_key(2).public.modulus])
+    def test_another_key_than_the_one_asked_for_is_refused(self, modulus: bytes) -> None:
+        """A bad one, or somebody else's."""
+        with pytest.raises(RemoteProtocolError):
+            Authors(Store(None)).learn_untrusted(device_key(1).public.key_hash, messages.Device(1, "ayu", modulus))
+
+    def test_a_key_that_the_server_does_not_know_is_asked_for_again_next_time(self) -> None:
+        """It may know it then."""
+        store = Store(None)
+        key_hash = device_key(1).public.key_hash
+        authors = Authors(store)
+        authors.learn_unknown(key_hash)
+        unknown = authors.get(key_hash)
+        assert unknown is not None
+        assert unknown.key is None
+        assert Authors(store).get(key_hash) is None
+
+    def test_memory_is_bounded_and_the_home_remembers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The least recently heard gives way."""
+        monkeypatch.setattr("bisik.authors.KEYS_IN_MEMORY", 2)
+        authors = Authors(Store(None))
+        for key in (1, 2, 3):
+            authors.learn_untrusted(device_key(key).public.key_hash, self.device(key, f"n{key}"))
+        assert len(authors._recent) == 2
+        assert [authors.get(device_key(key).public.key_hash) is not None for key in (1, 2, 3)] == [True] * 3
+
+
+class TestNews:
+    async def test_every_tell_wakes_all_who_wait(self) -> None:
+        """And nobody who comes later."""
+        news, woken = News(), list[int]()
+
+        async def wait(number: int) -> None:
+            await news.wait()
+            woken.append(number)
+
+        news.tell()
+        async with trio.open_nursery() as nursery:
+            for number in range(3):
+                nursery.start_soon(wait, number)
+            await trio.testing.wait_all_tasks_blocked()
+            assert woken == []
+            news.tell()
+            await trio.testing.wait_all_tasks_blocked()
+            assert sorted(woken) == [0, 1, 2]
+            nursery.start_soon(wait, 3)
+            await trio.testing.wait_all_tasks_blocked()
+            assert 3 not in woken
+            news.tell()
 
 
 class TestBackoff:
