@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test bench check format clean
+.PHONY: demo test soak bench check format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +18,10 @@ demo: $(STAMP)  ## The main job, for real, over a bad link, with a crash in the 
 
 test: $(STAMP)  ## Everything that must hold; under four minutes on two cores.
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+soak: $(STAMP)  ## The simulator's campaign: SEEDS=10000 BUDGET=1800, or one SEED=42 with EVENTS=200.
+	$(BIN)/python -m tests.simulation.soak --workers $(WORKERS) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(BUDGET),--budget $(BUDGET)) $(if $(EVENTS),--events $(EVENTS)) $(if $(FIRST),--first $(FIRST))
 
 bench: $(STAMP)  ## Tables beside aioquic; half an hour on a quiet machine. SMALL=1 only shows that it works.
 	$(BIN)/python -m benchmarks $(if $(SMALL),--small,--record docs/benchmarks.md)

@@ -29,6 +29,8 @@ Address = tuple[Any, ...]
 SERVER_ADDRESS = ("192.0.2.1", 9999)
 RECEIVE_BUFFER = 400  # datagrams that a socket holds for a program that is busy
 AMPLIFICATION = 3
+ENOUGH_DATAGRAMS = 8_000  # four times what a usual run needs: then the network heals
+MAX_DATAGRAMS = 100_000
 
 
 @dataclass(eq=False)
@@ -209,6 +211,9 @@ class Network:
         self.rng = rng
         self.at = time.at
         self.counts: Counter[str] = Counter()
+        self.enough = trio.Event()
+        """So much was said that a seed has had its share of computing."""
+        self._carried = 0
         self.tap: Callable[[Seen], None] | None = None
         self.divert: Callable[[Seen], bool] | None = None
         self.hosts: list[Host] = []
@@ -284,6 +289,11 @@ class Network:
         now = trio.current_time()
         copies = link.carry(data, now)
         self.counts[direction] += 1
+        self._carried += 1
+        if self._carried == ENOUGH_DATAGRAMS:
+            self.enough.set()
+        elif self._carried > MAX_DATAGRAMS:
+            raise self._trace.violation(f"{MAX_DATAGRAMS} datagrams, and no end")
         if not copies:
             self.counts["lost"] += 1
         self._trace.note(direction, name, len(data), *(round(at - now, 4) for at, _ in copies))

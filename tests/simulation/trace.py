@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from zlib import crc32
 
-KEPT_EVENTS = 300
+KEPT_EVENTS = 80
 
 
 class Violation(BaseException):
@@ -18,14 +18,16 @@ class Violation(BaseException):
 class Trace:
     """The story of one seed. `note` takes a kind of event and what belongs to it; `clock` gives virtual seconds."""
 
-    def __init__(self, seed: int, clock: Callable[[], float], *, checksum: bool = False) -> None:
+    def __init__(
+        self, seed: int, clock: Callable[[], float], *, checksum: bool = False, kept: int = KEPT_EVENTS
+    ) -> None:
         self.seed = seed
         self.broken: str | None = None
         self.count = 0
         self.checksum = 0
         self._clock = clock
         self._wants_checksum = checksum
-        self._events: deque[tuple[float, str, tuple[Any, ...]]] = deque(maxlen=KEPT_EVENTS)
+        self._events: deque[tuple[float, str, tuple[Any, ...]]] = deque(maxlen=kept)
 
     def note(self, kind: str, *what: Any) -> None:
         now = self._clock()
@@ -41,8 +43,8 @@ class Trace:
             self.note("VIOLATION", sentence)
         return Violation(sentence)
 
-    def report(self, last: int = 80) -> str:
+    def report(self) -> str:
         """The violation, how to see it again, and the last events."""
         lines = [f"{now:12.4f}  {kind:<10} {' '.join(map(str, what))}" for now, kind, what in self._events]
         head = f"seed {self.seed}: {self.broken}\nrun it again: make soak SEED={self.seed}\n"
-        return head + f"the last {min(last, len(lines))} of {self.count} events:\n" + "\n".join(lines[-last:])
+        return head + f"the last {len(lines)} of {self.count} events:\n" + "\n".join(lines)

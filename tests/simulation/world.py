@@ -33,7 +33,7 @@ from tests.simulation.machinery import Machinery, deterministic_scheduling, repl
 from tests.simulation.member import Member
 from tests.simulation.network import Host, Network
 from tests.simulation.plan import Fault, Knobs, Plan, draw_conditions, draw_plan
-from tests.simulation.trace import Trace
+from tests.simulation.trace import KEPT_EVENTS, Trace
 from tests.simulation.watch import Replace, Watch
 from tests.support.keys import device_key
 from tests.support.simnet import Conditions
@@ -65,11 +65,11 @@ class Outcome:
 class World:
     """Everybody and everything in one run."""
 
-    def __init__(self, plan: Plan, *, checksum: bool = False) -> None:
+    def __init__(self, plan: Plan, *, checksum: bool = False, kept_events: int = KEPT_EVENTS) -> None:
         self.plan = plan
         self.rng = random.Random(f"world {plan.seed}")
         self.time = VirtualTime(self._on_failure)
-        self.trace = Trace(plan.seed, self.time.now, checksum=checksum)
+        self.trace = Trace(plan.seed, self.time.now, checksum=checksum, kept=kept_events)
         self.watch = Watch(self.trace)
         self.network = Network(self.rng, self.trace, self.time)
         self.machinery = Machinery(self.rng, self.network, self.trace, self.watch)
@@ -116,7 +116,8 @@ class World:
                         self._at(say.time, self._say, say.who, say.room, say.size, number)
                     for fault in plan.faults:
                         nursery.start_soon(self._happen, fault)
-                    await trio.sleep(plan.length)
+                    with trio.move_on_after(plan.length):
+                        await self.network.enough.wait()
                     trouble.cancel()
             if attacker is not None:
                 attacker.stop()
@@ -392,10 +393,16 @@ def _prepared(world: World, bug: Callable[[Replace], None] | None) -> Iterator[N
         yield
 
 
-def simulate(plan: Plan | int, *, bug: Callable[[Replace], None] | None = None, checksum: bool = False) -> Outcome:
+def simulate(
+    plan: Plan | int,
+    *,
+    bug: Callable[[Replace], None] | None = None,
+    checksum: bool = False,
+    kept_events: int = KEPT_EVENTS,
+) -> Outcome:
     """Carry out a plan, or the plan of a seed, from beginning to end."""
     plan = draw_plan(plan) if isinstance(plan, int) else plan
-    world = World(plan, checksum=checksum)
+    world = World(plan, checksum=checksum, kept_events=kept_events)
     with _prepared(world, bug):
         try:
             trio.run(world.run, clock=world.time.clock)
