@@ -311,8 +311,7 @@ class Connection:
         if not newest or self._is_client:  # a server may answer from another of its addresses; it does not roam
             return
         if not same_host(address, path.address):
-            self._outgoing.window.reset()
-            self._outgoing.rtt.has_sample = False
+            self._outgoing.forget_way(now)
         self.path = Path(address, validated=False)
         self.path.on_received(size, now)
         self.path.start_validation(self._random(PATH_DATA_BYTES), now)

@@ -28,6 +28,7 @@ OVERHEAD_BYTES: Final = HEADER_BYTES + TAG_BYTES
 MAX_QUEUED_RESPONSES: Final = 4
 MAX_PTO_S: Final = 3.0
 MIN_SILENCE_S: Final = 1.0  # shorter ones are left to the timers
+LONGEST_FIRST_RTT_S: Final = 10.0  # a first answer that took longer came after an outage
 FEW_SAMPLES: Final = 16  # below it, what the link loses inbound is the better guess for outbound too
 
 
@@ -199,7 +200,10 @@ class Outgoing:
         """An authentic packet came; returns whether it ended a silence too long to leave the rest to timers."""
         silence = self.silence(now)
         self._owed_since = now if self._recovery.in_flight else None
-        return silence > MIN_SILENCE_S and silence > 3 * self.rtt.probe_timeout
+        ended = silence > MIN_SILENCE_S and silence > 3 * self.rtt.probe_timeout
+        if ended and (self.rtt.has_sample or silence > LONGEST_FIRST_RTT_S):
+            self._recovery.measure_from = now  # an outage, or a sleep, is no round trip
+        return ended
 
     def on_ack(self, frame: frames.Ack, now: float) -> list[int]:
         """Take an ACK frame; the lanes whose backlog has just drained. Raises RemoteProtocolError("ack")."""
@@ -312,9 +316,15 @@ class Outgoing:
         self._repair.hurry(now)
         self.ping_due = True
 
+    def forget_way(self, now: float) -> None:
+        """The far side is reached another way from now on: what was learned of the old one does not hold."""
+        self.window.reset()
+        self.rtt.has_sample = False
+        self._recovery.measure_from = now
+
     def start_on_new_way(self, now: float) -> None:
         """Our own address changed, or the machine woke up."""
-        self.window.reset()
+        self.forget_way(now)
         self.pad = True
         # The silence of the old way, or of the sleep, says nothing about this one.
         self._owed_since = self._unanswered_since = None

@@ -59,6 +59,7 @@ class Recovery:
         "in_flight",
         "largest_acknowledged",
         "last_eliciting_sent",
+        "measure_from",
         "rtt",
     )
 
@@ -67,6 +68,7 @@ class Recovery:
         self.in_flight: dict[int, SentPacket] = {}
         self.largest_acknowledged = -1
         self.last_eliciting_sent = 0.0
+        self.measure_from = float("-inf")  # what was sent before says nothing about the way as it is now
         self._loss_time: float | None = None
         self._given_up: dict[int, None] = {}
         self._is_skipped = is_skipped
@@ -100,7 +102,7 @@ class Recovery:
                 self._take_back(low, high, outcome)
         if outcome.acknowledged and largest > self.largest_acknowledged:
             newest = max(outcome.acknowledged, key=_number)
-            if newest.number == largest:
+            if newest.number == largest and newest.sent_at >= self.measure_from:
                 self.rtt.add_sample(now - newest.sent_at)
         self.largest_acknowledged = max(self.largest_acknowledged, largest)
         return outcome

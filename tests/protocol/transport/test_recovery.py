@@ -147,6 +147,18 @@ def test_an_acknowledgement_led_by_an_unreliable_packet_gives_no_sample() -> Non
     assert not recovery.rtt.has_sample
 
 
+def test_what_was_sent_before_the_way_changed_gives_no_sample() -> None:
+    """Its acknowledgement counts, its time does not; the first packet sent since gives the next sample."""
+    recovery = ledger(rtt=None)
+    send(recovery, 0, at=0.0)
+    recovery.measure_from = 500.0
+    send(recovery, 1, at=600.0)
+    assert numbers(recovery.on_ack([(0, 0)], 2, 600.05).acknowledged) == [0]
+    assert not recovery.rtt.has_sample
+    recovery.on_ack([(0, 1)], 2, 600.1)
+    assert recovery.rtt.smoothed == pytest.approx(0.1)
+
+
 def test_a_lost_packet_that_arrives_after_all_is_noticed_once() -> None:
     """The measure of loss takes it back; a second acknowledgement of it is nothing new."""
     recovery = ledger()

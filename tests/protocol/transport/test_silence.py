@@ -214,6 +214,38 @@ def test_a_clock_that_jumps_ahead_loses_nothing(jump: float) -> None:
     settle(pair)
 
 
+@pytest.mark.parametrize("end", ["client", "server"])
+@pytest.mark.parametrize("length", [30.0, 600.0])
+def test_an_outage_is_not_taken_for_a_round_trip(end: str, length: float) -> None:
+    """A message arrived, its acknowledgement came minutes later: the link is no slower for it."""
+    pair = settled_pair()
+    sender = getattr(pair, end)
+    pair.send(sender, 1, b"answered late")
+    pair.net.run_for(0.06)
+    pair.net.now += length
+    pair.net.run_for(2.0)
+    settle(pair)
+    assert sender.stats(pair.net.now).srtt_s < 0.2
+    at = pair.net.now
+    pair.send(sender, 1, b"next")
+    settle(pair)
+    assert pair.net.now - at < 0.2
+
+
+def test_a_first_round_trip_may_be_a_long_one() -> None:
+    """Four seconds there and back from the beginning is a slow link and no outage: it is measured and believed."""
+    pair = Pair(conditions=Conditions(delay=2.0))
+    for number in range(10):
+        pair.send(pair.client, 1, b"%d" % number)
+        pair.net.run_for(5.0)
+    assert pair.client.stats(pair.net.now).srtt_s == pytest.approx(4.0, abs=0.1)
+    assert pair.client.stats(pair.net.now).min_rtt_s == pytest.approx(4.0, abs=0.1)
+    before = pair.up.counts["offered"]
+    pair.send(pair.client, 1, b"one datagram")
+    pair.net.run_for(5.0)
+    assert pair.up.counts["offered"] - before <= 2
+
+
 def test_nobody_heard_for_the_idle_time_is_the_end() -> None:
     """The server gives up after its idle timeout, to the second, tells its program, and says nothing more."""
     pair = settled_pair(server_config=TransportConfig(idle_timeout_s=300.0))
