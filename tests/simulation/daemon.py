@@ -156,6 +156,7 @@ class Daemon:
 
     def resume(self) -> None:
         self._world.machinery.daemon_stalled = False
+        current_process.set(self._process)  # what begins now is the daemon's
         if self.service is not None and self.endpoint is not None:
             self.endpoint.resume(trio.current_time())
             self.service._on_events()
@@ -189,7 +190,10 @@ class Daemon:
 
     def _unrest_of_connections(self, living: dict[bytes, Address | None]) -> str | None:
         assert self.service is not None
-        for connection in self.service._endpoint.connections:
+        connections = self.service._endpoint.connections
+        if unknown := living.keys() - {connection.channel_binding for connection in connections}:
+            return f"{len(unknown)} connections are unknown to the daemon, and their members do not know it"
+        for connection in connections:
             binding, address = connection.channel_binding, connection.peer_address
             if binding in living and living[binding] != address:
                 return f"{address} is not where that member is: {living[binding]}"

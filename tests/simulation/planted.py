@@ -164,7 +164,7 @@ def reset_not_verified(replace: Replace) -> None:
     replace(
         Connection,
         "is_reset",
-        lambda self, connection_id, token: connection_id == self._secrets.client_connection_id,
+        lambda self, connection_id, *_: connection_id == self._secrets.server_connection_id,
     )
 
 

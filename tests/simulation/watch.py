@@ -119,7 +119,8 @@ class Watch:
         self._trace.note("closed", side, CloseCode(closed.code).name, closed.reason, f"by_peer={closed.by_peer}")
         if closed.code in _BROKEN:
             raise self._trace.violation(f"honest ends do not end with {CloseCode(closed.code).name}: {closed.reason}")
-        if closed.code == CloseCode.RESET and self._born[connection] == self.restarts:
+        unproven = connection._reset_token is None  # then a reset is believed after a long silence
+        if closed.code == CloseCode.RESET and self._born[connection] == self.restarts and not unproven:
             raise self._trace.violation("a connection was reset, and the daemon was never restarted")
 
     # Bounds --------------------------------------------------------------------------------------------------------
