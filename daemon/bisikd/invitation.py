@@ -1,6 +1,6 @@
 """What somebody who wants to come in has to be told: address, fingerprint, join password, and all of it as a link."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from bisik_protocol.chat.invite import Invite, parse_endpoint
@@ -20,8 +20,8 @@ class Ready:
 
     listen: str
     fingerprint: bytes
-    join_password: str
-    invite: str
+    join_password: str = field(repr=False)
+    invite: str = field(repr=False)
 
     def as_json(self) -> dict[str, str]:
         return {
