@@ -179,6 +179,7 @@ class Connection:
             window_bytes=outgoing.window.window,
             backlog_bytes=outgoing.queue.backlog,
             silence_s=outgoing.silence(now),
+            unanswered_s=outgoing.unanswered(now),
             datagrams_sent=counters.datagrams_sent,
             datagrams_received=counters.datagrams_received,
             bytes_sent=counters.bytes_sent,

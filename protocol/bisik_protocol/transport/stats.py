@@ -28,6 +28,7 @@ class ConnectionStats:
     window_bytes: int
     backlog_bytes: int  # queued or unacknowledged, over all lanes
     silence_s: float  # since anything was heard while something was owed to us
+    unanswered_s: float  # since anything was acknowledged while something was in flight: they may not hear us
     datagrams_sent: int
     datagrams_received: int
     bytes_sent: int
