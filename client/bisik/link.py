@@ -85,6 +85,7 @@ class Link:
         self._line: Line | None = None
         self._next_line: Line | None = None  # found while the last one was silent
         self._closed: Closed | None = None
+        self._unanswered_s = 0.0  # at the last look
         self.reached = False
         """Whether there ever was a connection."""
         self.failed: BisikError | None = None
@@ -242,8 +243,9 @@ class Link:
                 if self._talk.is_expecting and trio.current_time() - connection.last_heard > EXPECT_S:
                     connection.ping()  # the answer may be lost on a way that is dead: find out
                     line.flush()
-                silence_s = connection.stats(trio.current_time()).silence_s
-                self._tell_silence(silence_s, line)
+                stats = connection.stats(trio.current_time())
+                silence_s = max(stats.silence_s, stats.unanswered_s)
+                self._tell_silence(stats, line)
                 if silence_s < SILENT_S and redialing is not None:
                     redialing.cancel()
                     redialing = None
@@ -272,14 +274,19 @@ class Link:
             self._send(connection)
             line.flush()
 
-    def _tell_silence(self, silence_s: float, line: Line) -> None:
+    def _tell_silence(self, stats: ConnectionStats, line: Line) -> None:
+        """Which of both ways is dead makes a difference to somebody who looks for the reason."""
         refused, line.refusals = line.refusals > 0, 0
-        if refused and self.state is LinkState.CONNECTED:
+        if self.state is LinkState.SILENT:
+            if stats.unanswered_s < self._unanswered_s or not (stats.unanswered_s or refused):
+                self._tell(LinkState.CONNECTED, "The server answers again.")
+        elif refused:
             self._tell(LinkState.SILENT, f"Nobody is listening at {self._host} port {self._port} now; still trying.")
-        elif silence_s > SILENT_S and self.state is LinkState.CONNECTED:
-            self._tell(LinkState.SILENT, f"No answer from the server for {silence_s:.0f} s; still trying.")
-        elif silence_s == 0 and not refused and self.state is LinkState.SILENT:
-            self._tell(LinkState.CONNECTED, "The server answers again.")
+        elif stats.silence_s > SILENT_S:
+            self._tell(LinkState.SILENT, f"No answer from the server for {stats.silence_s:.0f} s; still trying.")
+        elif stats.unanswered_s > SILENT_S:
+            self._tell(LinkState.SILENT, "We hear the server, and it does not hear us; still trying.")
+        self._unanswered_s = stats.unanswered_s
 
     def _tell(self, state: LinkState, text: str, *, retry_in_s: float | None = None) -> None:
         self.state = state

@@ -47,6 +47,14 @@ class Server:
         for datagram, address in self._endpoint.datagrams_to_send(trio.current_time()):
             self._socket.sendto(datagram, address)
 
+    async def chatter(self) -> None:
+        """Say something on every connection, again and again."""
+        while True:
+            for connection in self.connections:
+                connection.send(CONTROL_LANE, b"chatter")
+            self.flush()
+            await trio.sleep(0.02)
+
     def close_all(self, code: CloseCode, reason: str = "") -> None:
         """End every connection."""
         for connection in self.connections:

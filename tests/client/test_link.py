@@ -202,6 +202,28 @@ class TestHolding:
                 server.deaf = False
                 await watched.until(lambda: "The server answers again." in watched.said(LinkState.CONNECTED))
 
+    async def test_a_way_that_is_dead_in_one_direction_is_told_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The server goes on talking, and does not hear us."""
+        monkeypatch.setattr("bisik.link.SILENT_S", 0.3)
+        parrot = Parrot()
+        async with open_server(echo) as server:
+            watched = Watched(server, parrot)
+            async with held(watched.link):
+                await watched.until(lambda: len(parrot.heard) == 1)
+                server.deaf = True
+                parrot.say(b"are you there?")
+                watched.link.kick()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(server.chatter)
+                    await watched.until(lambda: watched.said(LinkState.SILENT))
+                    nursery.cancel_scope.cancel()
+                assert watched.said(LinkState.SILENT) == [
+                    "We hear the server, and it does not hear us; still trying."
+                ]
+                server.deaf = False
+                await watched.until(lambda: b"ARE YOU THERE?" in parrot.heard)
+                await watched.until(lambda: "The server answers again." in watched.said(LinkState.CONNECTED))
+
     async def test_a_network_that_is_gone_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing can be sent; then it can, through a new socket."""
         parrot = Parrot()
