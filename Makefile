@@ -23,7 +23,7 @@ soak: $(STAMP)  ## The simulator's campaign: SEEDS=10000 BUDGET=1800, or one SEE
 	$(BIN)/python -m tests.simulation.soak --workers $(WORKERS) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(BUDGET),--budget $(BUDGET)) $(if $(EVENTS),--events $(EVENTS)) $(if $(FIRST),--first $(FIRST))
 
-bench: $(STAMP)  ## Tables beside aioquic; half an hour on a quiet machine. SMALL=1 only shows that it works.
+bench: $(STAMP)  ## Tables beside aioquic; three quarters of an hour on a quiet machine. SMALL=1 only shows that it works.
 	$(BIN)/python -m benchmarks $(if $(SMALL),--small,--record docs/benchmarks.md)
 
 check: $(STAMP)  ## Format, lint, types, import contracts.

@@ -45,7 +45,7 @@ SMALL = Plan(
     links=(("10% loss", Conditions(delay_s=0.01, loss=0.1)),),
     messages=10,
     gap_s=0.04,
-    patience_s=5.0,
+    patience_s=20.0,
 )
 
 

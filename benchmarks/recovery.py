@@ -40,7 +40,7 @@ SMALL = Plan(
     conditions=Conditions(delay_s=0.01),
     gap_s=0.1,
     calm_s=0.3,
-    patience_s=5.0,
+    patience_s=20.0,
 )
 
 

@@ -13,7 +13,7 @@ import trio
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.stage import forget_template
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(autouse=True, scope="module")
