@@ -13,7 +13,7 @@ from bisik.dial import identify
 from bisik.errors import IdentityMismatch, Interrupted, Refused, Unreachable
 from bisik.gate import Gate, device_of, open_gate
 from bisik.home import Home, Profile
-from bisik.stdin import EndOfInput, Stdin
+from bisik.stdin import STDIN, EndOfInput, Stdin
 from bisik_protocol.chat.text import harmless
 
 FIND_S: Final = 8.0
@@ -32,6 +32,11 @@ class Visitor:
 
     async def run(self, dialogue: steps.Dialogue) -> Profile:
         """Who the person is and where, remembered in the home. Raises BisikError."""
+        # What is typed between two questions may be a password that comes too early: it is not shown.
+        with _echo(self._stdin, False):
+            return await self._run(dialogue)
+
+    async def _run(self, dialogue: steps.Dialogue) -> Profile:
         answer: steps.Answer = None
         async with self._gates:
             while True:
@@ -112,13 +117,11 @@ async def ask(stdin: Stdin, prompt: str, *, secret: bool = False) -> str:
         return await stdin.line()
     if secret and sys.platform == "win32":
         return await trio.to_thread.run_sync(_read_hidden, prompt, abandon_on_cancel=True)
-    if not secret:
-        click.echo(prompt, nl=False, err=True)
-        return await stdin.line()
-    with _no_echo():  # before the prompt: somebody may type at the first sight of it
+    with _echo(stdin, not secret):  # before the prompt: somebody may type at the first sight of it
         click.echo(prompt, nl=False, err=True)
         answer = await stdin.line()
-    click.echo(err=True)
+    if secret:
+        click.echo(err=True)
     return answer
 
 
@@ -129,14 +132,18 @@ def _read_hidden(prompt: str) -> str:
 
 
 @contextmanager
-def _no_echo(descriptor: int = 0) -> Iterator[None]:
+def _echo(stdin: Stdin, on: bool) -> Iterator[None]:
+    """Whether the terminal shows what is typed, for a while."""
+    if sys.platform == "win32" or not stdin.is_terminal:
+        yield
+        return
     import termios  # noqa: PLC0415 # Unix only
 
-    before = termios.tcgetattr(descriptor)
-    silent = termios.tcgetattr(descriptor)
-    silent[3] &= ~termios.ECHO
+    before = termios.tcgetattr(STDIN)
+    wanted = termios.tcgetattr(STDIN)
+    wanted[3] = wanted[3] | termios.ECHO if on else wanted[3] & ~termios.ECHO
     try:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, silent)
+        termios.tcsetattr(STDIN, termios.TCSADRAIN, wanted)
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        termios.tcsetattr(STDIN, termios.TCSADRAIN, before)

@@ -228,6 +228,24 @@ class TestTerminal:
         terminal.type("qqq\n")
         assert terminal.wait() == 0
 
+    def test_a_password_that_is_typed_too_early_is_not_shown(
+        self, shared_daemon: Daemon, terminals: Open, tmp_path: Path
+    ) -> None:
+        """The network takes its time, and somebody who types fast does not."""
+        home = shared_daemon.home(tmp_path / "a", key=81)
+        terminal = terminals("--home", home)
+        terminal.until_bottom("Server: ")
+        terminal.type("127.0.0.1\n")
+        terminal.until_bottom("Port [9999]: ")
+        terminal.type(f"{shared_daemon.port}\n")
+        terminal.until(lambda seen: any(row.startswith("Looking for a server") for row in seen.rows))
+        early = ["yes", "wrong", shared_daemon.join_password, "register", "line-11"]
+        terminal.type("".join(f"{answer}\n" for answer in early))
+        terminal.until_row("-- line-11 joined")
+        assert shared_daemon.join_password not in "\n".join(terminal.rows)
+        terminal.type("qqq\n")
+        assert terminal.wait() == 0
+
     def test_ctrl_c_in_the_dialogue_ends_it(self, terminals: Open, tmp_path: Path) -> None:
         """Quietly, with 130, and with the terminal as it was."""
         terminal = terminals("--home", tmp_path / "a")
