@@ -24,6 +24,7 @@ from bisik_protocol.transport.inbound import ReceiveLane
 from bisik_protocol.transport.outgoing import Outgoing
 from bisik_protocol.transport.path import Path
 from bisik_protocol.transport.ranges import PacketRanges
+from bisik_protocol.transport.repair import Repair
 from bisik_protocol.transport.sending import SendQueue
 from bisik_protocol.wire import frames
 from bisikd.chains import Tip
@@ -82,18 +83,29 @@ def duplicate_delivered(replace: Replace) -> None:
 
 
 def silence_never_forgotten(replace: Replace) -> None:
-    """Backoff is never reset: once nothing was heard for a while, every later message waits as if that went on."""
-    on_heard, on_ack = Outgoing.on_heard, Outgoing.on_ack
+    """Backoff is never reset: after a silence, the repeat of every later message waits for as long as that took."""
+    on_copy_sent = Repair.on_copy_sent
+    longest: dict[Repair, float] = {}
 
-    def kept(outgoing: Outgoing, act: Callable[[], Any]) -> Any:
+    def wrong(repair: Repair, chunk: Any, now: float, loss: float, silence: float) -> None:
+        longest[repair] = max(silence, longest.get(repair, 0.0))
+        on_copy_sent(repair, chunk, now, loss, silence)
+        if longest[repair] > 2.0:
+            chunk.due = now + longest[repair]
+
+    replace(Repair, "on_copy_sent", wrong)
+
+
+def silence_of_nobody(replace: Replace) -> None:
+    """The clock of what is owed to us goes on after the last of it was given up as lost."""
+    detect_losses = Outgoing._detect_losses
+
+    def wrong(outgoing: Outgoing, now: float) -> None:
         owed_since = outgoing._owed_since
-        result = act()
-        if owed_since is not None:
-            outgoing._owed_since = owed_since
-        return result
+        detect_losses(outgoing, now)
+        outgoing._owed_since = owed_since
 
-    replace(Outgoing, "on_heard", lambda self, now: kept(self, lambda: on_heard(self, now)) and False)
-    replace(Outgoing, "on_ack", lambda self, *rest: kept(self, lambda: on_ack(self, *rest)))
+    replace(Outgoing, "_detect_losses", wrong)
 
 
 def replay_window_off(replace: Replace) -> None:
@@ -279,7 +291,8 @@ BUGS: dict[Bug, str] = {
     ack_of_one_too_many: "in flight",
     bytes_in_flight_leak: "in flight",
     duplicate_delivered: "gave it twice",
-    silence_never_forgotten: "said something|nobody says anything",
+    silence_never_forgotten: "said something",
+    silence_of_nobody: "an answer is waited for",
     replay_window_off: "taken twice",
     replay_window_one_too_wide: "taken twice",
     lost_chunk_not_requeued: "after the network healed",
@@ -292,7 +305,7 @@ BUGS: dict[Bug, str] = {
     retry_stored_again: "numbered from 1",
     joins_at_every_connection: "nobody joins twice",
     page_forgotten: "after the network healed",
-    cursor_off_by_one: "missing, or was changed|was given",
+    cursor_off_by_one: "missing, or was changed|was given|shorter than what this device has already read",
     receipt_for_another: "has a receipt",
     dropped_on_reconnect: "is not stored",
     refusal_ignored: "wait in the outbox|is not stored",

@@ -146,6 +146,8 @@ class Watch:
         ):
             if size > bound:
                 raise self._trace.violation(f"{name}: {size}, and the bound is {bound}")
+        if not in_flight and outgoing._owed_since is not None and not outgoing.ping_due:
+            raise self._trace.violation("an answer is waited for, and nothing is in flight that could be answered")
         if window.window < window.minimum:
             raise self._trace.violation(f"a congestion window of {window.window} bytes is below the smallest one")
 

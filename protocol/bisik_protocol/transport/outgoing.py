@@ -243,6 +243,8 @@ class Outgoing:
             if self._recovery.is_persistent(lost):
                 self.window.on_persistent_congestion()
                 self._repair.bucket.empty()
+            if not self._recovery.in_flight:  # nobody owes us an answer to what has been given up
+                self._owed_since = self._unanswered_since = None
 
     def _on_lost(self, lost: list[SentPacket], now: float) -> None:
         self.counters.packets_lost += len(lost)

@@ -51,6 +51,20 @@ def test_when_all_is_said_the_link_falls_silent(seed: int, loss: float) -> None:
     assert offered(pair) == before
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_lost_keepalive_that_was_made_up_for_is_no_silence(seed: int) -> None:
+    """Once its repeat was answered nothing is owed to us, although the first one never arrives."""
+    pair = settled_pair(seed, Conditions(jitter=0.02))
+    cut(pair, up=True, down=False)
+    before = pair.up.counts["lost"]
+    pair.net.run(lambda: pair.up.counts["lost"] > before, 30.0)
+    cut(pair, up=False, down=False)
+    pair.net.run_for(15.0)
+    stats = pair.client.stats(pair.net.now)
+    assert stats.in_flight_bytes == 0
+    assert stats.silence_s == 0
+
+
 def test_keepalives_hold_the_way_open() -> None:
     """An idle hour costs a small packet and its answer each 25 seconds, and nothing more."""
     pair = settled_pair()
