@@ -7,7 +7,7 @@ Data goes to stdout, talk to stderr. Every expected mistake is one sentence and 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -16,7 +16,9 @@ import click
 
 from bisik_protocol.chat.names import InvalidName, canonical_room
 from bisikd.admin import ask
-from bisikd.config import load_settings
+from bisikd.commands.common import config_option, flags_of, json_option, set_option, state_option
+from bisikd.commands.config import config as config_commands
+from bisikd.config import load, load_settings
 from bisikd.errors import BisikdError, NotRunning, UsageProblem
 from bisikd.export import line_for_people, record_as_json
 from bisikd.invitation import ready_of
@@ -29,8 +31,6 @@ from bisikd.users import UserStore
 INTERRUPTED: Final = 130
 OWN_FLAGS: Final = ("--version", "--help", "-h")
 
-Decorator = Callable[[Any], Any]
-
 
 class DefaultsToRun(click.Group):
     """`bisikd` and `bisikd --json` mean `bisikd run` and `bisikd run --json`."""
@@ -41,13 +41,6 @@ class DefaultsToRun(click.Group):
         return super().parse_args(ctx, args)
 
 
-def _path_option(name: str, variable: str, text: str) -> Decorator:
-    return click.option(name, type=click.Path(path_type=Path), envvar=variable, help=text)
-
-
-state_option = _path_option("--state", "BISIKD_STATE", "The state directory.")
-config_option = _path_option("--config", "BISIKD_CONFIG", "The configuration file, instead of STATE/bisikd.toml.")
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 room_option = click.option("--room", help="Only this room.")
 
 
@@ -63,19 +56,21 @@ def cli() -> None:
 @click.option(
     "--listen",
     metavar="[HOST]:PORT",
-    envvar="BISIKD_LISTEN",
     help="UDP address to listen on; by default port 9999 of every address. Port 0 picks a free one.",
 )
 @click.option(
     "--public-host",
     metavar="HOST[:PORT]",
-    envvar="BISIKD_PUBLIC_HOST",
     help="What invites say, where that is not the address listened on.",
 )
+@set_option
 @json_option
-def run(state: Path | None, config: Path | None, listen: str | None, public_host: str | None, as_json: bool) -> None:
+def run(as_json: bool, **flags: Any) -> None:
     """Serve until told to stop, and print what happens."""
-    serve(load_settings(state=state, config=config, listen=listen, public_host=public_host), as_json=as_json)
+    serve(load(flags_of(**flags)).settings, as_json=as_json)
+
+
+cli.add_command(config_commands)
 
 
 @cli.command()
