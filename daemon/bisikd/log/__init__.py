@@ -8,12 +8,13 @@ From the bottom: `files` (the disk), `format` and `merkle` (bytes and hashes), `
 from bisikd.log.errors import IndexDamaged, LogDamaged, LogError, LogFailed, LogFull
 from bisikd.log.facts import DevicePayload, device_record, entry_record
 from bisikd.log.format import Record, RecordKind
-from bisikd.log.store import Log, LogPolicy
+from bisikd.log.store import Leaf, Log, LogPolicy
 from bisikd.log.verify import Report, StoredRecord, iter_records, verify_log
 
 __all__ = [
     "DevicePayload",
     "IndexDamaged",
+    "Leaf",
     "Log",
     "LogDamaged",
     "LogError",

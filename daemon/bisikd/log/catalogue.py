@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry
+from bisik_protocol.chat.tree import verify_consistency, verify_inclusion
 from bisikd.log.errors import IndexDamaged, LogFailed
 from bisikd.log.facts import DeviceFact, DevicePayload, Fact, MessageFact, read_fact
 from bisikd.log.format import Malformed
 from bisikd.log.index import Index, Place, Watermark
 from bisikd.log.ledger import NO_TIP, Chain, Staged, Tip
+from bisikd.log.merkle import Frontier, consistency_proof, inclusion_proof, root_over
 from bisikd.log.recent import Recent
+from bisikd.log.sealing import Opened
 from bisikd.log.shelf import Shelf
 
 MAX_TIPS: Final = 4096
 MAX_DEVICES: Final = 4096
 
 T = TypeVar("T")
+Placed = Sequence[tuple[int, bytes]]  # offset and hash of each leaf of a group
 
 
 @dataclass
@@ -119,6 +123,48 @@ class Catalogue:
             found = self._index.statement(number, key_hash, author_seq)
         return self._entry_at(room, found[1])[1] if found else None
 
+    # What proves it ------------------------------------------------------------------------------------------------
+
+    def leaf(self, room: str, seq: int) -> tuple[int, Opened] | None:
+        """Number in the tree, and record, of an entry."""
+        number = self._rooms.get(room)
+        if number is None:
+            return None
+        with self._reading():
+            leaf, place = self._index.leaf(number, seq), self._index.entry(number, seq)
+        if leaf is None:
+            return None
+        if place is None:
+            raise self._misled()
+        self._checked(room, seq, place)
+        return leaf, self._shelf.read(place)
+
+    def inclusion(self, leaf: int, size: int, tree: Frontier) -> list[bytes]:
+        """The proof that a leaf is in the tree of this size, checked against what the log is known to be."""
+        with self._reading():
+            root = self._root(size, tree)
+            proof = inclusion_proof(leaf, size, self._index.subtree)
+            if not verify_inclusion(self._index.subtree(0, leaf), leaf, size, proof, root):
+                raise self._misled()
+        return proof
+
+    def consistency(self, old_size: int, size: int, tree: Frontier) -> list[bytes]:
+        """The proof that the tree of one size begins with that of another, checked as `inclusion` is."""
+        with self._reading():
+            old_root, root = self._root(old_size, tree), self._root(size, tree)
+            proof = consistency_proof(old_size, size, self._index.subtree)
+            if not verify_consistency(old_size, old_root, size, root, proof):
+                raise self._misled()
+        return proof
+
+    def _root(self, size: int, tree: Frontier) -> bytes:
+        """The root of an earlier tree. The index is no authority: what it says must lead to `tree`, the newest."""
+        proof = consistency_proof(size, tree.size, self._index.subtree)
+        root = root_over(0, size, self._index.subtree)
+        if not verify_consistency(size, root, tree.size, tree.root(), proof):
+            raise self._misled()
+        return root
+
     def _find_tip(self, chain: Chain) -> Tip:
         room, key_hash = chain
         number = self._rooms.get(room)
@@ -163,9 +209,9 @@ class Catalogue:
 
     # Entering ------------------------------------------------------------------------------------------------------
 
-    def add(self, segment: int, offsets: Sequence[int], staged: Staged) -> None:
-        """Enter stored leaves, inside the caller's transaction, which is lost as a whole if this fails."""
-        changes = self._write(segment, offsets, staged)
+    def add(self, segment: int, first: int, placed: Placed, staged: Staged) -> None:
+        """Enter stored leaves, from number `first` on, inside the caller's transaction, lost whole if this fails."""
+        changes = self._write(segment, first, placed, staged)
         self._remember(staged, changes)
 
     @contextmanager
@@ -179,11 +225,11 @@ class Catalogue:
             self._index.rollback()
             raise
 
-    def enter(self, segment: int, offsets: Sequence[int], staged: Staged, mark: Watermark) -> None:
-        """Enter a stored group, whatever happens to the index's file. Raises LogFailed if even memory fails."""
+    def enter(self, placed: Placed, staged: Staged, mark: Watermark) -> None:
+        """Enter the group that ends at `mark`, whatever happens to the index's file. Raises LogFailed at the last."""
 
         def write(index: Index) -> _Changes:
-            changes = self._write(segment, offsets, staged)
+            changes = self._write(mark.segment, mark.tree.size - len(placed), placed, staged)
             index.set_watermark(mark)
             return changes
 
@@ -221,10 +267,11 @@ class Catalogue:
             except sqlite3.Error as error:
                 raise LogFailed(f"{self._path}: The index cannot be written ({error}).") from error
 
-    def _write(self, segment: int, offsets: Sequence[int], staged: Staged) -> _Changes:
+    def _write(self, segment: int, first: int, placed: Placed, staged: Staged) -> _Changes:
         index, changes = self._index, _Changes()
         entries, statements = [], []
-        for fact, offset in zip(staged.facts, offsets, strict=True):
+        index.add_leaves(first, segment, placed)
+        for leaf, (fact, (offset, _)) in enumerate(zip(staged.facts, placed, strict=True), start=first):
             place = Place(segment, offset)
             if isinstance(fact, DeviceFact):
                 index.set_device(fact.key_hash, place)
@@ -233,7 +280,7 @@ class Catalogue:
             room = self._rooms.get(entry.room) or changes.rooms.get(entry.room)
             if room is None:
                 room = changes.rooms[entry.room] = index.add_room(place)
-            entries.append((room, entry.seq, segment, offset))
+            entries.append((room, entry.seq, leaf))
             if isinstance(fact, MessageFact):
                 statements.append((room, index.author(fact.statement.author), fact.statement.seq, entry.seq))
             else:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Final
 from zlib import crc32
 
+from bisik_protocol.chat.tree import HASH_BYTES, SALT_BYTES
 from bisik_protocol.crypto.identity import OAEP_BYTES, SIGNATURE_BYTES
 
 MAGIC: Final = b"bisiklog"
@@ -18,8 +19,7 @@ HEADER_CONTEXT: Final = b"bisik log segment v1"
 
 KEY_BYTES: Final = 32
 TAG_BYTES: Final = 16
-LEAF_HASH_BYTES: Final = 32
-SALT_BYTES: Final = 16
+LEAF_HASH_BYTES: Final = HASH_BYTES
 MAX_PAYLOAD_BYTES: Final = 128 * 1024  # an entry is at most 64 KiB, the transport's cap; twice that, to stay readable
 MAX_COUNTER: Final = (1 << 32) - 1  # GCM allows 2**32 nonces of this form under one key
 MAX_RECIPIENTS: Final = 2  # the server, and an auditor

@@ -15,19 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bisikd.log.merkle import Frontier
+from bisikd.log.merkle import Frontier, complete_root
 from bisikd.log.recovery import Start
 from bisikd.log.replay import Position
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 INDEX_NAME: Final = "index.sqlite3"
+NODE_LEVELS: Final = 8  # of the tree above the leaves, every so many are kept: a proof then takes some 700 hashes
 
 _SCHEMA: Final = f"""
 CREATE TABLE rooms (id INTEGER PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL);
 CREATE TABLE authors (id INTEGER PRIMARY KEY, key_hash BLOB NOT NULL UNIQUE);
+CREATE TABLE leaves (
+    leaf INTEGER PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL, hash BLOB NOT NULL
+);
+CREATE TABLE nodes (
+    level INTEGER NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, number)
+) WITHOUT ROWID;
 CREATE TABLE entries (
-    room INTEGER NOT NULL, seq INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
-    PRIMARY KEY (room, seq)
+    room INTEGER NOT NULL, seq INTEGER NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY (room, seq)
 ) WITHOUT ROWID;
 CREATE TABLE statements (
     room INTEGER NOT NULL, author INTEGER NOT NULL, author_seq INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -153,9 +159,24 @@ class Index:
             return int(row[0])
         return self._inserted(self._database.execute("INSERT INTO authors (key_hash) VALUES (?)", (key_hash,)))
 
-    def add_entries(self, rows: Iterable[tuple[int, int, int, int]]) -> None:
-        """Rows of room, seq, segment, offset."""
-        self._database.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", rows)
+    def add_leaves(self, first: int, segment: int, rows: Sequence[tuple[int, bytes]]) -> None:
+        """Offset and hash of the leaves from number `first` on."""
+        numbered = ((first + part, segment, offset, leaf) for part, (offset, leaf) in enumerate(rows))
+        self._database.executemany("INSERT INTO leaves VALUES (?, ?, ?, ?)", numbered)
+        for number in range(first >> NODE_LEVELS, first + len(rows) >> NODE_LEVELS):
+            self._add_node(NODE_LEVELS, number)
+
+    def _add_node(self, level: int, number: int) -> None:
+        """Keep the root of a subtree that has just become complete, and those above it that have."""
+        below = self._hashes(level - NODE_LEVELS, number << NODE_LEVELS, 1 << NODE_LEVELS)
+        row = (level, number, complete_root(below))
+        self._database.execute("INSERT INTO nodes VALUES (?, ?, ?)", row)
+        if number + 1 & (1 << NODE_LEVELS) - 1 == 0:
+            self._add_node(level + NODE_LEVELS, number >> NODE_LEVELS)
+
+    def add_entries(self, rows: Iterable[tuple[int, int, int]]) -> None:
+        """Rows of room, seq, leaf."""
+        self._database.executemany("INSERT INTO entries VALUES (?, ?, ?)", rows)
 
     def add_statements(self, rows: Iterable[tuple[int, int, int, int]]) -> None:
         """Rows of room, author, the author's sequence number, seq."""
@@ -207,11 +228,41 @@ class Index:
         return [(room, Place(segment, offset), seq) for room, segment, offset, seq in rows]
 
     def entry(self, room: int, seq: int) -> Place | None:
-        return self._place("SELECT segment, offset FROM entries WHERE room = ? AND seq = ?", (room, seq))
+        query = "SELECT segment, offset FROM entries JOIN leaves USING (leaf) WHERE room = ? AND seq = ?"
+        return self._place(query, (room, seq))
+
+    def leaf(self, room: int, seq: int) -> int | None:
+        """The number, from 0, of an entry's leaf in the tree."""
+        row = self._database.execute("SELECT leaf FROM entries WHERE room = ? AND seq = ?", (room, seq)).fetchone()
+        return None if row is None else int(row[0])
+
+    def subtree(self, level: int, number: int) -> bytes:
+        """The root of the complete subtree of 2**level leaves from leaf number * 2**level on.
+
+        Every eighth level is kept; what is between comes of at most 128 hashes of the one below. Raises
+        sqlite3.DatabaseError if the index has not got all of these.
+        """
+        above = level % NODE_LEVELS
+        return complete_root(self._hashes(level - above, number << above, 1 << above))
+
+    def _hashes(self, level: int, first: int, count: int) -> list[bytes]:
+        """So many hashes of one kept level, side by side."""
+        if level == 0:
+            query = "SELECT hash FROM leaves WHERE leaf >= ? AND leaf < ? ORDER BY leaf"
+            rows = self._database.execute(query, (first, first + count)).fetchall()
+        else:
+            query = "SELECT hash FROM nodes WHERE level = ? AND number >= ? AND number < ? ORDER BY number"
+            rows = self._database.execute(query, (level, first, first + count)).fetchall()
+        if len(rows) != count:
+            raise sqlite3.DatabaseError("hashes of the tree are missing")
+        return [row[0] for row in rows]
 
     def entries_after(self, room: int, after: int, count: int) -> list[tuple[int, Place]]:
         """Sequence number and place of the next entries, rising."""
-        query = "SELECT seq, segment, offset FROM entries WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?"
+        query = (
+            "SELECT seq, segment, offset FROM entries JOIN leaves USING (leaf) "
+            "WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?"
+        )
         rows = self._database.execute(query, (room, after, count))
         return [(seq, Place(segment, offset)) for seq, segment, offset in rows]
 

@@ -108,7 +108,8 @@ class _Feed:
                 staged.admit(read_fact(leaf.kind, leaf.payload))
             except (Malformed, Disagrees) as error:
                 raise LogDamaged(segment.path, leaf.offset, sentence(error)) from None
-        self._catalogue.add(segment.number, [leaf.offset for leaf in group.leaves], staged)
+        first = tree.size - len(group.leaves)
+        self._catalogue.add(segment.number, first, [(leaf.offset, leaf.hash) for leaf in group.leaves], staged)
         if group.note:
             self._index.set_checkpoint(Place(segment.number, group.offset))
         self._mark = Watermark(segment.number, segment.header_hash, group.end, tree)

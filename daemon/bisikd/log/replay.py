@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from bisikd.log.checkpoint import read_checkpoint
+from bisik_protocol.chat.checkpoint import read_checkpoint_untrusted
+from bisik_protocol.errors import RemoteProtocolError
 from bisikd.log.errors import LogDamaged
 from bisikd.log.format import MAX_RECORD_BYTES, Malformed, RecordKind, read_commit
 from bisikd.log.merkle import Frontier
@@ -38,6 +39,7 @@ class Leaf:
     offset: int
     kind: RecordKind
     payload: bytes
+    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Replay:
             counter = record.counter
             end = self._end = offset + record.length
             if record.kind.is_leaf:
-                leaves.append(Leaf(offset, record.kind, record.payload))
+                leaves.append(Leaf(offset, record.kind, record.payload, record.leaf))
                 tree.append(record.leaf)
                 continue
             self._check(offset, record, len(leaves), tree)
@@ -115,11 +117,11 @@ class Replay:
                 commit = read_commit(record.payload)
                 agrees = (commit.tree_size, commit.leaves, commit.root) == (tree.size, leaves, tree.root())
             elif record.kind is RecordKind.CHECKPOINT:
-                head = read_checkpoint(record.payload)
+                head = read_checkpoint_untrusted(record.payload)
                 agrees = (head.size, leaves, head.root) == (tree.size, 0, tree.root())
             else:
                 agrees = not leaves and not record.payload
-        except (Malformed, ValueError):
+        except (Malformed, RemoteProtocolError):
             agrees = False
         if not agrees:
             raise self._damaged(offset, f"This {record.kind.name} does not agree with the records before it.")

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from bisik_protocol.chat.tree import SALT_BYTES, record_leaf
 from bisik_protocol.errors import LocalProtocolError
 from bisikd.log.format import (
     LEAF_HASH_BYTES,
     MAX_COUNTER,
     MAX_PAYLOAD_BYTES,
     PREFIX_BYTES,
-    SALT_BYTES,
     Prefix,
     Record,
     RecordKind,
@@ -25,7 +25,6 @@ from bisikd.log.format import (
     read_prefix,
     record_length,
 )
-from bisikd.log.merkle import leaf_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,7 @@ class Opened:
     kind: RecordKind
     payload: bytes
     leaf: bytes  # its leaf hash, empty if it is no leaf
-
-
-def record_leaf(kind: RecordKind, salt: bytes, payload: bytes) -> bytes:
-    """The leaf hash. It lies in the clear, so the salt keeps it from confirming a guess of what was said."""
-    return leaf_hash(salt + bytes((kind,)) + payload)
+    salt: bytes  # what its leaf hash covers besides, empty if it is no leaf
 
 
 class SegmentOpener:
@@ -65,11 +60,11 @@ class SegmentOpener:
         except InvalidTag:
             return None
         if not prefix.kind.is_leaf:
-            return Opened(prefix.length, prefix.counter, prefix.group, prefix.kind, body, b"")
-        payload, leaf = body[SALT_BYTES:], data[sealed_end:end]
-        if record_leaf(prefix.kind, body[:SALT_BYTES], payload) != leaf:
+            return Opened(prefix.length, prefix.counter, prefix.group, prefix.kind, body, b"", b"")
+        salt, payload, leaf = body[:SALT_BYTES], body[SALT_BYTES:], data[sealed_end:end]
+        if record_leaf(prefix.kind, salt, payload) != leaf:
             return None
-        return Opened(prefix.length, prefix.counter, prefix.group, prefix.kind, payload, leaf)
+        return Opened(prefix.length, prefix.counter, prefix.group, prefix.kind, payload, leaf, salt)
 
 
 class SegmentSealer:

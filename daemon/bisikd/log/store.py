@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, RLock
 
+from bisik_protocol.chat.checkpoint import Checkpoint, origin_of, read_checkpoint_untrusted, sign_checkpoint
 from bisik_protocol.crypto.identity import EncryptionKey, ServerIdentity
 from bisik_protocol.errors import LocalProtocolError
-from bisikd.log.checkpoint import Checkpoint, origin_of, read_checkpoint, sign_checkpoint
 from bisikd.log.errors import LogError, LogFailed, LogFull, failed, full, is_full, sentence
 from bisikd.log.facts import read_fact
 from bisikd.log.files import REAL_FILES, FileSystem
@@ -33,6 +33,15 @@ class LogPolicy:
     segment_bytes: int = 64 << 20  # a segment that has reached this is followed by a new one
     checkpoint_records: int = 1000
     checkpoint_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A stored entry as a leaf of the tree: its hash is `bisik_protocol.chat.tree.entry_leaf(salt, entry)`."""
+
+    index: int  # from 0
+    salt: bytes
+    entry: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +84,9 @@ class Log:
         self._maker = maker
         self._writer = writer
         self._policy = policy
+        self._tree = writer.tree  # what the catalogue knows; nothing in it ever changes
         self._checkpoint = ready.checkpoint
-        self._checkpoint_size = read_checkpoint(ready.checkpoint).size if ready.checkpoint else 0
+        self._checkpoint_size = read_checkpoint_untrusted(ready.checkpoint).size if ready.checkpoint else 0
         self._checkpoint_ms = maker.now_ms()
         self._failure: LogError | None = None
         self._closed = False
@@ -138,9 +148,10 @@ class Log:
                 staged = self._stage(records)
             if self._writer.size >= self._policy.segment_bytes or self._writer.remaining < 2 * len(records) + 8:
                 self._rotate()
-            offsets = self._writer.append(records)
+            placed = self._writer.append(records)
             with self._lock, self._fatal():
-                self._catalogue.enter(self._writer.segment.number, offsets, staged, self._mark())
+                self._catalogue.enter(placed, staged, self._mark())
+                self._tree = self._writer.tree
             self._checkpoint_if_due()
 
     def write_checkpoint_if_due(self) -> bool:
@@ -151,6 +162,16 @@ class Log:
         with self._appending:
             self._require_usable()
             return self._checkpoint_if_due()
+
+    def sign_head(self) -> bytes | None:
+        """The checkpoint over everything stored so far, made now if there is none yet; None for an empty log.
+
+        Costs a signature and an fsync. Raises LogFull or LogFailed.
+        """
+        with self._appending:
+            self._require_usable()
+            self._write_checkpoint()
+        return self.checkpoint()
 
     def close(self) -> None:
         """Sign the head, and end. Raises LogFailed if the disk fails at that; the log is closed all the same."""
@@ -287,6 +308,38 @@ class Log:
         """The newest signed tree head, as a note."""
         with self._lock:
             return self._checkpoint
+
+    # Proving -------------------------------------------------------------------------------------------------------
+
+    def leaf_of(self, room: str, seq: int) -> Leaf | None:
+        """Where an entry is in the tree, and what its hash covers; None if there is no such entry."""
+        with self._lock:
+            found = self._catalogue.leaf(room, seq)
+        return Leaf(found[0], found[1].salt, found[1].payload) if found else None
+
+    def inclusion(self, leaf: int, size: int) -> list[bytes]:
+        """The proof (RFC 6962 section 2.1.1) that leaf number `leaf` is among the first `size`.
+
+        `size` is a checkpoint's, as a rule. Raises ValueError where there is no such leaf or tree, IndexDamaged
+        where the index would have proved something else.
+        """
+        with self._lock:
+            self._require_stored(size)
+            return self._catalogue.inclusion(leaf, size, self._tree)
+
+    def consistency(self, old_size: int, size: int | None = None) -> list[bytes]:
+        """The proof (RFC 6962 section 2.1.2) that the first `size` leaves begin with the first `old_size`.
+
+        Without a size: that of the newest checkpoint. Raises as `inclusion` does.
+        """
+        with self._lock:
+            size = self._checkpoint_size if size is None else size
+            self._require_stored(size)
+            return self._catalogue.consistency(old_size, size, self._tree)
+
+    def _require_stored(self, size: int) -> None:
+        if size > self._tree.size:
+            raise ValueError("there is no such tree")
 
     @property
     def tree_size(self) -> int:

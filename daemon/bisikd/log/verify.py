@@ -9,15 +9,17 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bisik_protocol.chat.checkpoint import origin_of, verify_checkpoint_untrusted
 from bisik_protocol.chat.statements import STATEMENT_CONTEXT
+from bisik_protocol.chat.tree import EMPTY_ROOT
 from bisik_protocol.crypto.identity import DecryptionKey, VerifyKey
-from bisikd.log.checkpoint import origin_of, verify_checkpoint
+from bisik_protocol.errors import RemoteProtocolError
 from bisikd.log.errors import LogDamaged, sentence
 from bisikd.log.facts import DeviceFact, Fact, MessageFact, read_fact
 from bisikd.log.files import REAL_FILES, FileSystem
 from bisikd.log.format import Malformed, RecordKind
 from bisikd.log.ledger import NO_TIP, Chain, Disagrees, Staged, Tip
-from bisikd.log.merkle import EMPTY_ROOT, Frontier
+from bisikd.log.merkle import Frontier
 from bisikd.log.recovery import Cut, Refusal, check_continues, judge
 from bisikd.log.replay import Group, Replay, start_of
 from bisikd.log.segments import Segment, list_segments, open_segment, segment_path
@@ -147,14 +149,14 @@ class _Check:
         if group.note:
             report.checkpoints += 1
             try:  # size and root were compared while reading
-                verify_checkpoint(group.note, origin_of(segment.header.fingerprint), signing)
-            except ValueError as error:
-                self._problem(segment, group.offset, error)
+                verify_checkpoint_untrusted(group.note, origin_of(segment.header.fingerprint), signing)
+            except RemoteProtocolError:
+                self._problem(segment, group.offset, "This checkpoint was not signed by this server for this log.")
         for leaf in group.leaves:
             try:
                 self._leaf(read_fact(leaf.kind, leaf.payload))
             except (Malformed, Disagrees) as error:
-                self._problem(segment, leaf.offset, error)
+                self._problem(segment, leaf.offset, sentence(error))
 
     def _leaf(self, fact: Fact) -> None:
         """Raises Disagrees."""
@@ -181,5 +183,5 @@ class _Check:
             self._report.messages += 1
             known.tips[fact.entry.room, fact.statement.author] = fact.statement.seq, fact.hash
 
-    def _problem(self, segment: Segment, offset: int, error: Exception) -> None:
-        self._report.problems.append(str(LogDamaged(segment.path, offset, sentence(error))))
+    def _problem(self, segment: Segment, offset: int, text: str) -> None:
+        self._report.problems.append(str(LogDamaged(segment.path, offset, text)))

@@ -45,26 +45,26 @@ class SegmentWriter:
         if self._failure is not None:
             raise LogFailed(str(self._failure))
 
-    def append(self, records: Sequence[Record]) -> list[int]:
-        """Store leaves as one group; the offset of each, once all are on the disk.
+    def append(self, records: Sequence[Record]) -> list[tuple[int, bytes]]:
+        """Store leaves as one group; offset and leaf hash of each, once all are on the disk.
 
         Raises LogFull (nothing stored, still usable) or LogFailed (not acknowledged, never usable again).
         """
         self.require_usable()
         group, tree = self.settled.group + 1, self.tree.copy()
         offset = self._end
-        parts, offsets = [], []
+        parts, placed = [], []
         for record in records:
             sealed, leaf = self._sealer.seal_leaf(record, offset=offset, group=group)
             parts.append(sealed)
-            offsets.append(offset)
+            placed.append((offset, leaf))
             offset += len(sealed)
             tree.append(leaf)
         commit = Commit(tree.size, len(records), tree.root()).to_bytes()
         parts.append(self._sealer.seal(RecordKind.COMMIT, commit, offset=offset, group=group))
         self._store(b"".join(parts))
         self.tree = tree
-        return offsets
+        return placed
 
     def append_checkpoint(self, note: bytes) -> int:
         """Store a signed tree head over `tree` as a group of its own; its offset. Raises as `append` does."""

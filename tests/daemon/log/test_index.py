@@ -100,7 +100,7 @@ def newer(path: Path) -> None:
 
 def misleading(path: Path) -> None:
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE entries SET offset = (SELECT max(offset) FROM entries) WHERE seq = 1")
+        database.execute("UPDATE entries SET leaf = (SELECT max(leaf) FROM entries) WHERE seq = 1")
         database.execute("UPDATE rooms SET segment = 1, offset = (SELECT min(offset) FROM devices)")
     database.close()
 
@@ -128,8 +128,7 @@ def test_an_index_that_misleads_while_running_is_noticed(directory: Path) -> Non
     """Nobody is shown another record than was asked for."""
     log = open_real(directory)
     with sqlite3.connect(directory / "index.sqlite3") as database:
-        database.execute("UPDATE entries SET offset = (SELECT offset FROM entries WHERE room = 1 AND seq = 2)")
-        database.execute("UPDATE entries SET segment = (SELECT segment FROM entries WHERE room = 1 AND seq = 2)")
+        database.execute("UPDATE entries SET leaf = (SELECT leaf FROM entries WHERE room = 1 AND seq = 2)")
     database.close()
     with pytest.raises(IndexDamaged, match="deleted while the daemon is stopped"):
         log.entries("#kamar1", 0, 1)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bisikd.log.merkle import EMPTY_ROOT, Frontier, leaf_hash, node_hash
+from bisik_protocol.chat.tree import EMPTY_ROOT, leaf_hash, node_hash
+from bisikd.log.merkle import Frontier
 
 # The leaves and roots that Certificate Transparency's implementations have in common.
 LEAVES = [

@@ -6,10 +6,10 @@ from threading import Thread
 
 import pytest
 
+from bisik_protocol.chat.checkpoint import origin_of, verify_checkpoint_untrusted
 from bisik_protocol.chat.messages import decode_entry_untrusted
 from bisik_protocol.errors import LocalProtocolError
 from bisikd.log import Log, LogFailed, LogPolicy, Record, RecordKind
-from bisikd.log.checkpoint import origin_of, verify_checkpoint
 from tests.daemon.log.bench import Clock, open_log, open_real
 from tests.daemon.log.disks import MemoryFiles
 from tests.daemon.log.talk import Talk
@@ -81,7 +81,7 @@ def head_size(log: Log) -> int:
     if note is None:
         return 0
     identity = server_identity()
-    return verify_checkpoint(note, origin_of(identity.fingerprint), identity.signing.public).size
+    return verify_checkpoint_untrusted(note, origin_of(identity.fingerprint), identity.signing.public).size
 
 
 def test_the_head_is_signed_every_so_many_records(tmp_path: Path, talk: Talk) -> None:

@@ -8,9 +8,9 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
+from bisik_protocol.chat.checkpoint import sign_checkpoint
 from bisik_protocol.chat.messages import MessageEntry, decode_entry_untrusted
 from bisikd.log import LogDamaged, LogPolicy, Record, RecordKind, Report, entry_record, iter_records, verify_log
-from bisikd.log.checkpoint import sign_checkpoint
 from bisikd.log.ledger import Staged
 from tests.daemon.log.bench import DIRECTORY, KEY, SIGNING, open_log, open_real, small_log
 from tests.daemon.log.disks import MemoryFiles
@@ -160,7 +160,7 @@ def test_a_checkpoint_signed_by_another_is_found() -> None:
     log.append([Talk().join("tama")])
     with patch("bisikd.log.store.sign_checkpoint", lambda head, key: sign_checkpoint(head, device_key())):
         log.close()
-    assert ["not signed by the server" in problem for problem in verified(files).problems] == [True]
+    assert ["not signed by this server" in problem for problem in verified(files).problems] == [True]
 
 
 # Who can read ------------------------------------------------------------------------------------------------------

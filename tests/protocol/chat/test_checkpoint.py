@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bisikd.log.checkpoint import (
+from bisik_protocol.chat.checkpoint import (
     CHECKPOINT_CONTEXT,
     MAX_NOTE_BYTES,
     Checkpoint,
     origin_of,
-    read_checkpoint,
+    read_checkpoint_untrusted,
     sign_checkpoint,
-    verify_checkpoint,
+    verify_checkpoint_untrusted,
 )
+from bisik_protocol.errors import RemoteProtocolError
 from tests.support.keys import device_key, server_identity
 
 ORIGIN = "bisik/" + "a" * 52
@@ -52,20 +53,24 @@ def test_the_note_is_text_blank_line_and_signature_line(note: bytes) -> None:
 
 def test_a_genuine_note_is_read(note: bytes) -> None:
     """What was signed comes back."""
-    assert verify_checkpoint(note, ORIGIN, server_identity().signing.public) == HEAD == read_checkpoint(note)
+    assert (
+        verify_checkpoint_untrusted(note, ORIGIN, server_identity().signing.public)
+        == HEAD
+        == read_checkpoint_untrusted(note)
+    )
 
 
 def test_another_logs_note_is_refused(note: bytes) -> None:
     """The origin is part of what is believed."""
-    with pytest.raises(ValueError, match="another log"):
-        verify_checkpoint(note, "bisik/" + "b" * 52, server_identity().signing.public)
+    with pytest.raises(RemoteProtocolError, match="checkpoint-origin"):
+        verify_checkpoint_untrusted(note, "bisik/" + "b" * 52, server_identity().signing.public)
 
 
 def test_another_keys_note_is_refused() -> None:
     """A head that someone else signed in the log's name."""
     forged = sign_checkpoint(HEAD, device_key())
-    with pytest.raises(ValueError, match="not signed"):
-        verify_checkpoint(forged, ORIGIN, server_identity().signing.public)
+    with pytest.raises(RemoteProtocolError, match="checkpoint-signature"):
+        verify_checkpoint_untrusted(forged, ORIGIN, server_identity().signing.public)
 
 
 def test_a_witness_beside_the_log_is_ignored(note: bytes) -> None:
@@ -74,7 +79,7 @@ def test_a_witness_beside_the_log_is_ignored(note: bytes) -> None:
     text, _, own = note.decode().rpartition("\n\n")
     for signatures in (line + own, own + line):
         both = f"{text}\n\n{signatures}".encode()
-        assert verify_checkpoint(both, ORIGIN, server_identity().signing.public) == HEAD
+        assert verify_checkpoint_untrusted(both, ORIGIN, server_identity().signing.public) == HEAD
 
 
 @pytest.mark.parametrize(
@@ -95,8 +100,8 @@ def test_a_witness_beside_the_log_is_ignored(note: bytes) -> None:
 )
 def test_a_changed_note_is_refused(note: bytes, damage) -> None:  # type: ignore[no-untyped-def]
     """Nothing but the note that was signed passes."""
-    with pytest.raises(ValueError):  # noqa: PT011 # several sentences
-        verify_checkpoint(damage(note), ORIGIN, server_identity().signing.public)
+    with pytest.raises(RemoteProtocolError):
+        verify_checkpoint_untrusted(damage(note), ORIGIN, server_identity().signing.public)
 
 
 def test_every_flipped_bit_of_a_note_is_noticed(note: bytes) -> None:
@@ -104,14 +109,14 @@ def test_every_flipped_bit_of_a_note_is_noticed(note: bytes) -> None:
     for bit in range(8 * len(note)):
         flipped = bytearray(note)
         flipped[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(ValueError):  # noqa: PT011 # several sentences
-            verify_checkpoint(bytes(flipped), ORIGIN, server_identity().signing.public)
+        with pytest.raises(RemoteProtocolError):
+            verify_checkpoint_untrusted(bytes(flipped), ORIGIN, server_identity().signing.public)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    """A note comes from a peer, later: ValueError and nothing else."""
+    """A note comes from a peer: RemoteProtocolError and nothing else."""
     try:
-        read_checkpoint(data)
-    except ValueError:
+        read_checkpoint_untrusted(data)
+    except RemoteProtocolError:
         return

@@ -18,6 +18,7 @@ from hashlib import sha256
 from typing import Final
 
 from bisik_protocol.crypto.identity import SIGNATURE_BYTES, SigningKey, VerifyKey, fingerprint_text
+from bisik_protocol.errors import RemoteProtocolError
 
 CHECKPOINT_CONTEXT: Final = b"bisik log checkpoint v1"
 SIGNATURE_TYPE: Final = b"\xffbisik rsa-pss-sha256 v1"
@@ -54,19 +55,21 @@ def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> bytes:
     return f"{text}\n— {checkpoint.origin} {b64encode(signature).decode()}\n".encode()
 
 
-def read_checkpoint(note: bytes) -> Checkpoint:
-    """What a note says, whoever signed it. Raises ValueError when it says nothing in this form."""
+def read_checkpoint_untrusted(note: bytes) -> Checkpoint:
+    """What a note says, whoever signed it. Raises RemoteProtocolError("checkpoint") when it is none."""
     return _split(note)[0]
 
 
-def verify_checkpoint(note: bytes, origin: str, key: VerifyKey) -> Checkpoint:
-    """What a note says, once `key` is known to have signed it for the log `origin`. Raises ValueError.
+def verify_checkpoint_untrusted(note: bytes, origin: str, key: VerifyKey) -> Checkpoint:
+    """What a note says, once `key` is known to have signed it for the log `origin`.
 
-    Signatures by others (witnesses) are ignored, as signed-note demands.
+    Raises RemoteProtocolError: "checkpoint" for what is no checkpoint, "checkpoint-origin" for another log's,
+    "checkpoint-signature" for one that this key has not signed. Signatures by others (witnesses) are ignored, as
+    signed-note demands.
     """
     checkpoint, signatures = _split(note)
     if checkpoint.origin != origin:
-        raise ValueError("this checkpoint is of another log")
+        raise RemoteProtocolError("checkpoint-origin")
     expected = _key_id(origin, key)
     for name, signature in signatures:
         if name != origin or signature[:KEY_ID_BYTES] != expected:
@@ -76,30 +79,36 @@ def verify_checkpoint(note: bytes, origin: str, key: VerifyKey) -> Checkpoint:
         ):
             return checkpoint
         break
-    raise ValueError("this checkpoint is not signed by the server's key")
+    raise RemoteProtocolError("checkpoint-signature")
 
 
 def _split(note: bytes) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
     if len(note) > MAX_NOTE_BYTES:
-        raise ValueError("this note is too long for a checkpoint")
-    text, separator, tail = note.decode().rpartition("\n\n")
+        raise RemoteProtocolError("checkpoint")
+    try:
+        text, separator, tail = note.decode().rpartition("\n\n")
+    except UnicodeDecodeError:
+        raise RemoteProtocolError("checkpoint") from None
     match = _TEXT.fullmatch(text + "\n")
     if not separator or match is None or not tail.endswith("\n"):
-        raise ValueError("this is not a checkpoint")
+        raise RemoteProtocolError("checkpoint")
     signatures = []
     for line in tail[:-1].split("\n"):
         signature = _SIGNATURE.fullmatch(line)
         if signature is None:
-            raise ValueError("this checkpoint has a malformed signature line")
+            raise RemoteProtocolError("checkpoint")
         signatures.append((signature[1], _decode(signature[2])))
     return Checkpoint(origin=match[1], size=int(match[2]), root=_decode(match[3])), signatures
 
 
 def _decode(text: str) -> bytes:
-    """Base64 in its one spelling. Raises ValueError."""
-    data = b64decode(text, validate=True)
+    """Base64 in its one spelling."""
+    try:
+        data = b64decode(text, validate=True)
+    except ValueError:
+        raise RemoteProtocolError("checkpoint") from None
     if b64encode(data).decode() != text:
-        raise ValueError("this checkpoint has base64 with stray bits")
+        raise RemoteProtocolError("checkpoint")
     return data
 
 
