@@ -1,5 +1,6 @@
 """RSA keys: which are accepted, what they sign and decrypt, and the text of fingerprints."""
 
+from base64 import b64encode
 from collections.abc import Callable
 
 import pytest
@@ -119,6 +120,22 @@ def test_private_key_with_damaged_numbers_is_refused() -> None:
     ).private_key(unsafe_skip_rsa_key_validation=True)
     with pytest.raises(LocalProtocolError):
         SigningKey.from_pem(pem_of(wrong))
+
+
+@pytest.mark.parametrize("which", ["p", "q", "d", "dmp1", "dmq1", "iqmp", "n"])
+def test_private_key_with_one_changed_number_is_refused(which: str) -> None:
+    """Whichever number of a key file was damaged, the others show it."""
+    key = device_key()._key
+    numbers = key.private_numbers()
+    value = numbers.public_numbers.n if which == "n" else getattr(numbers, which)
+    size = (value.bit_length() + 7) // 8
+    der = key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    damaged = der.replace(value.to_bytes(size), (value ^ 1 << 700).to_bytes(size))
+    assert damaged != der
+    with pytest.raises(LocalProtocolError):
+        SigningKey.from_pem(b"-----BEGIN PRIVATE KEY-----\n" + b64encode(damaged) + b"\n-----END PRIVATE KEY-----\n")
 
 
 def test_key_survives_its_file_form() -> None:
