@@ -38,6 +38,11 @@ class Notifier:
         return cls(values.get("NOTIFY_SOCKET"), watchdog_s)
 
     @property
+    def active(self) -> bool:
+        """Whether there is a service manager that wants to hear."""
+        return self._socket is not None
+
+    @property
     def watchdog_interval_s(self) -> float | None:
         """How often to call `watchdog`: half of what the manager allows, as sd_watchdog_enabled(3) advises."""
         return None if self._watchdog_s is None else self._watchdog_s / 2

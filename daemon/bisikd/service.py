@@ -12,6 +12,7 @@ nobody is told anything that may not be true.
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from bisikd.admin import Commands, open_admin_socket, remove_admin_socket, serve
 from bisikd.blocking import in_threads
 from bisikd.chat import Chat, missing_devices
 from bisikd.console import Console
+from bisikd.errors import BisikdError
 from bisikd.invitation import Ready, ready_of
 from bisikd.log import Log
 from bisikd.notify import Notifier
@@ -38,6 +40,7 @@ from bisikd.state import StateDirectory
 from bisikd.status import rooms_status, session_status, users_status
 from bisikd.udp import UdpDriver
 from bisikd.users import UserStore
+from bisikd.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import socket
@@ -104,6 +107,12 @@ async def _run(opened: Opened) -> None:
     await Service(opened).run()
 
 
+def _stop_signals() -> set[signal.Signals]:
+    """With a terminal, SIGHUP says that it was closed."""
+    closed = {signal.SIGHUP} if sys.stdin is not None and sys.stdin.isatty() else set()
+    return {signal.SIGTERM, signal.SIGINT} | closed
+
+
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The one failure that ended the daemon; what it made fail on the way down is in its context."""
     error: BaseException = group
@@ -144,13 +153,17 @@ class Service:
         self._started = trio.current_time()
         self._notifier = Notifier.from_environment()
         self._journal_done = trio.Event()
+        self._commands: Commands = {"status": self._status, "invite": self._invite, "users": self._users}
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises LogFailed when the disk does not keep its promises any more."""
+        """Serve until SIGTERM, SIGINT, or the end of its terminal.
+
+        Raises LogFailed when the disk does not keep its promises any more.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._console.run)
             try:
-                with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                with trio.open_signal_receiver(*_stop_signals()) as signals:
                     await self._serve(lambda: anext(signals))
             finally:
                 self._notifier.close()
@@ -164,8 +177,9 @@ class Service:
                     base.start_soon(self._driver.run)
                     base.start_soon(self._write_journal)
                     work.start_soon(self._keep_house)
+                    work.start_soon(self._heed_hangups)
                     await self._start_administration(work)
-                    self._tell_ready(work)
+                    await self._tell_ready(work)
                     await stop_signal()
                     await self._stop()
                     work.cancel_scope.cancel()
@@ -214,19 +228,34 @@ class Service:
             await self._chat.journal.sign_head()
             self._notifier.status(self._summary())
 
-    async def _feed_watchdog(self, interval_s: float) -> None:
-        while True:
-            self._notifier.watchdog()
-            await trio.sleep(interval_s)
+    async def _heed_hangups(self) -> None:
+        """SIGHUP asks for the configuration to be read anew, as `bisikd reload` does; a service goes on."""
+        if signal.SIGHUP in _stop_signals():
+            return
+        with trio.open_signal_receiver(signal.SIGHUP) as signals:
+            async for _ in signals:
+                if (reload := self._commands.get("reload")) is not None:
+                    try:
+                        await reload({})
+                    except BisikdError as error:
+                        self._console.note(str(error))
 
-    def _tell_ready(self, nursery: trio.Nursery) -> None:
+    async def _tell_ready(self, nursery: trio.Nursery) -> None:
         state = self._opened.state
         self._console.ready(self._ready())
         for sentence in [*state.warnings, *map(str, self._opened.users.damaged)]:
             self._console.note(sentence)
+        if not self._notifier.active:
+            return
+        watchdog = Watchdog(self._opened.sock, self._driver, self._notifier)
+        if not await watchdog.find_way():
+            self._console.note(
+                "Datagrams that bisikd sends to its own port do not arrive (a firewall on the loopback interface?), "
+                "so systemd's watchdog can only see that it runs, not that it receives."
+            )
         self._notifier.ready(self._summary())
         if (interval_s := self._notifier.watchdog_interval_s) is not None:
-            nursery.start_soon(self._feed_watchdog, interval_s)
+            nursery.start_soon(watchdog.run, interval_s)
 
     def _summary(self) -> str:
         return f"{len(self._endpoint)} connections on {self._listen()}"
@@ -245,8 +274,7 @@ class Service:
         except OSError as error:
             self._console.note(f"Without an administration socket `bisikd status` cannot ask: {error.strerror}.")
             return
-        commands: Commands = {"status": self._status, "invite": self._invite, "users": self._users}
-        nursery.start_soon(serve_admin, sock, commands)
+        nursery.start_soon(serve_admin, sock, self._commands)
 
     async def _invite(self, request: dict[str, Any]) -> dict[str, str]:
         if request.get("renew") is True:

@@ -53,6 +53,16 @@ def passed_socket(environment: Mapping[str, str] = os.environ) -> socket.socket 
     return _prepared(sock)
 
 
+def own_addresses(sock: socket.socket) -> list[tuple[Any, ...]]:
+    """Where a datagram for this bound socket can be sent to from the socket itself, the likeliest first."""
+    host, port = sock.getsockname()[:2]
+    if sock.family == socket.AF_INET6:
+        if host != "::":
+            return [sock.getsockname()]
+        return [("::1", port), ("::ffff:127.0.0.1", port)]
+    return [("127.0.0.1" if host == "0.0.0.0" else host, port)]  # noqa: S104 # compared with, not listened on
+
+
 def shown_address(address: tuple[Any, ...]) -> str:
     """HOST:PORT as people and programs write it: brackets around IPv6, IPv4 without its mapping into IPv6."""
     host, port = str(address[0]), address[1]
@@ -99,7 +109,9 @@ def _bind(
 def _prepared(sock: socket.socket) -> socket.socket:
     sock.setblocking(False)
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        sock.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
+        # systemd, as root, may have gone beyond what the kernel allows us: asking again would take that back.
+        if sock.getsockopt(socket.SOL_SOCKET, option) < BUFFER_BYTES:
+            sock.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
     return sock
 
 

@@ -6,6 +6,7 @@
     identity/decryption.pem     RSA-3072, decrypts         of it is on the disk, so what is missing in it later
     identity/reset.key          32 random bytes            was lost, and is never made again
     identity/join.toml          the join password          (but this one: removing it asks for a new password)
+                                The three keys may be handed in by the service manager instead (credentials.py).
     users/  log/                not read here
 
 It owns which files there are, who may read them, and what is said when something is wrong with them.
@@ -21,6 +22,7 @@ from typing import Final, Self
 
 from bisik_protocol.crypto.identity import DecryptionKey, ServerIdentity, SigningKey
 from bisik_protocol.errors import LocalProtocolError
+from bisikd.credentials import credential
 from bisikd.errors import BisikdError
 from bisikd.joinfile import JoinSecret, decode_join, encode_join
 from bisikd.log.files import REAL_FILES, FileSystem
@@ -34,6 +36,7 @@ _LOCK: Final = "lock"
 _IDENTITY: Final = "identity"
 _UNFINISHED: Final = "identity.new"
 _SIGNING, _DECRYPTION, _RESET, _JOIN = "signing.pem", "decryption.pem", "reset.key", "join.toml"
+_KEYS: Final = (_SIGNING, _DECRYPTION, _RESET)
 _USERS, _LOG = "users", "log"
 
 # What may be in a directory that has no identity yet; anything else shows that it is somebody else's.
@@ -170,6 +173,11 @@ class StateDirectory:
             )
         for name in self._files.names(identity):
             self._close_to_others(identity / name)
+            if name in _KEYS and credential(name) is not None:
+                self.warnings.append(
+                    f"{identity / name} was not used, because this key comes as a credential. Once you have a copy "
+                    "of it in a safe place, remove that file."
+                )
         if not (identity / _JOIN).exists() and self._keys_are_there(identity):
             self._load_keys()
             self._new_join(identity)
@@ -208,10 +216,13 @@ class StateDirectory:
     def _create_identity(self) -> None:
         unfinished = self.path / _UNFINISHED
         self._files.make_directory(unfinished)
-        self.identity = self._ingredients.identity()
-        replace_file(unfinished / _SIGNING, self.identity.signing.to_pem(), self._files)
-        replace_file(unfinished / _DECRYPTION, self.identity.decryption.to_pem(), self._files)
-        replace_file(unfinished / _RESET, self._ingredients.random(RESET_KEY_BYTES), self._files)
+        if all(credential(name) is not None for name in _KEYS):
+            self._load_keys()
+        else:
+            self.identity = self._ingredients.identity()
+            replace_file(unfinished / _SIGNING, self.identity.signing.to_pem(), self._files)
+            replace_file(unfinished / _DECRYPTION, self.identity.decryption.to_pem(), self._files)
+            replace_file(unfinished / _RESET, self._ingredients.random(RESET_KEY_BYTES), self._files)
         self._new_join(unfinished)
         for name in self._files.names(unfinished):
             if is_leftover(name):
@@ -241,20 +252,29 @@ class StateDirectory:
     def _load_keys(self) -> None:
         identity = self.path / _IDENTITY
         try:
-            signing = SigningKey.from_pem(self._read(identity / _SIGNING))
+            signing = SigningKey.from_pem(self._read_key(identity / _SIGNING))
         except LocalProtocolError as error:
             raise _damaged_key(identity / _SIGNING, str(error)) from None
         try:
-            decryption = DecryptionKey.from_pem(self._read(identity / _DECRYPTION))
+            decryption = DecryptionKey.from_pem(self._read_key(identity / _DECRYPTION))
         except LocalProtocolError as error:
             raise _damaged_key(identity / _DECRYPTION, str(error)) from None
         self.identity = ServerIdentity(signing, decryption)
-        self.reset_key = self._read(identity / _RESET)
+        self.reset_key = self._read_key(identity / _RESET)
         if len(self.reset_key) != RESET_KEY_BYTES:
             raise _damaged_key(identity / _RESET, f"it has {len(self.reset_key)} bytes and should have 32")
 
     def _keys_are_there(self, identity: Path) -> bool:
-        return all((identity / name).exists() for name in (_SIGNING, _DECRYPTION, _RESET))
+        return all(credential(name) is not None or (identity / name).exists() for name in _KEYS)
+
+    def _read_key(self, path: Path) -> bytes:
+        try:
+            given = credential(path.name)
+        except OSError as error:
+            raise StateError(
+                f"The credential bisikd.{path.name} cannot be read: {error.strerror or error}."
+            ) from None
+        return self._read(path) if given is None else given
 
     def _read(self, path: Path) -> bytes:
         try:

@@ -32,6 +32,7 @@ class Endpoint(Protocol):
 class UdpDriver:
     """Moves datagrams between a socket and an endpoint. `on_events` is called whenever the endpoint may have events.
 
+    `datagrams_taken` counts those that went all the way: handed in, their events told, what was due sent.
     `counters` says what went wrong on the socket, by errno: `send-ENETUNREACH`, `receive-ECONNREFUSED`, ... A UDP
     datagram that cannot be sent is a lost datagram, which the protocol above expects; nothing here is fatal.
     """
@@ -39,10 +40,19 @@ class UdpDriver:
     def __init__(self, sock: socket.socket, endpoint: Endpoint, on_events: Callable[[], None]) -> None:
         sock.setblocking(False)
         self.counters: Counter[str] = Counter()
+        self.datagrams_taken = 0
         self._socket = sock
         self._endpoint = endpoint
         self._on_events = on_events
         self._timer = trio.CancelScope()
+        self._probe: bytes | None = None
+        self._probe_seen = False
+        self._probe_done = trio.Event()
+
+    def expect(self, probe: bytes) -> trio.Event:
+        """Keep datagrams that are `probe` from the endpoint; the event says that one went the way that all go."""
+        self._probe, self._probe_done = probe, trio.Event()
+        return self._probe_done
 
     def flush(self) -> None:
         """Send all that the endpoint wants sent now, and arm the timer for when it wants to be called again."""
@@ -60,13 +70,17 @@ class UdpDriver:
             with trio.CancelScope() as self._timer:
                 self._arm()
                 await trio.lowlevel.wait_readable(self._socket)
-            self._receive()
+            taken = self._receive()
             now = trio.current_time()
             deadline = self._endpoint.next_timeout()
             if deadline is not None and deadline <= now:
                 self._endpoint.handle_timeout(now)
             self._on_events()
             self.flush()
+            self.datagrams_taken += taken
+            if self._probe_seen:
+                self._probe_seen = False
+                self._probe_done.set()
 
     def _arm(self) -> None:
         deadline = self._endpoint.next_timeout()
@@ -75,18 +89,23 @@ class UdpDriver:
         if deadline != self._timer.deadline:
             self._timer.deadline = deadline
 
-    def _receive(self) -> None:
+    def _receive(self) -> int:
+        """How many datagrams there were."""
         receive, deliver = self._socket.recvfrom, self._endpoint.receive_datagram
         now = trio.current_time()
-        for _ in range(MAX_DATAGRAMS_A_WAKE):
+        for taken in range(MAX_DATAGRAMS_A_WAKE):
             try:
                 data, address = receive(MAX_RECEIVE_BYTES)
             except BlockingIOError:
-                return
+                return taken
             except OSError as error:
                 self._count("receive", error)
-                return
-            deliver(data, address, now)
+                return taken
+            if data == self._probe:
+                self._probe_seen = True
+            else:
+                deliver(data, address, now)
+        return MAX_DATAGRAMS_A_WAKE
 
     def _count(self, direction: str, error: OSError) -> None:
         self.counters[f"{direction}-{errno.errorcode.get(error.errno or 0, 'OSError')}"] += 1

@@ -102,12 +102,15 @@ def test_the_service_manager_is_told_and_its_socket_is_used(tmp_path: Path) -> N
             [PROGRAM[0], "-c", program, "run", "--json", "--state", str(fresh_state(tmp_path / "state"))],
             env=CLEAN | {"NOTIFY_SOCKET": str(manager), "WATCHDOG_USEC": "200000", "LISTEN_FDS": "1"},
             pass_fds=[passed.fileno()],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )
         with process:
             port = passed.getsockname()[1]
             assert heard.recv(1000) == f"READY=1\nSTATUS=0 connections on 127.0.0.1:{port}".encode()
             assert [heard.recv(1000) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+            process.send_signal(signal.SIGHUP)  # asks for a reload, and must not end it
+            assert heard.recv(1000) == b"WATCHDOG=1"
             process.send_signal(signal.SIGTERM)
             while (told := heard.recv(1000)) == b"WATCHDOG=1":
                 pass

@@ -2,11 +2,13 @@
 
 import os
 import socket
+from typing import Any
 
 import pytest
 
+from bisikd import sockets
 from bisikd.config import ListenAddress
-from bisikd.sockets import ListenError, open_udp_socket, passed_socket, primary_address, shown_address
+from bisikd.sockets import BUFFER_BYTES, ListenError, open_udp_socket, passed_socket, primary_address, shown_address
 
 LOCAL = ListenAddress(host="127.0.0.1", port=0)
 
@@ -116,6 +118,24 @@ def test_a_socket_that_systemd_passed_is_used(monkeypatch: pytest.MonkeyPatch, k
             assert ours.getsockname() == sock.getsockname()
             assert not os.get_inheritable(descriptor)
             assert not ours.getblocking()
+
+
+def test_buffers_that_systemd_made_larger_than_we_may_stay_large() -> None:
+    """The kernel would cut what an ordinary process asks for to its own limit."""
+    asked: list[int] = []
+
+    class Generous(socket.socket):
+        """A socket that got all it was given."""
+
+        def getsockopt(self, *arguments: Any) -> Any:
+            return 2 * BUFFER_BYTES
+
+        def setsockopt(self, *arguments: Any) -> None:
+            asked.append(arguments[1])
+
+    with Generous(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sockets._prepared(sock)
+    assert asked == []
 
 
 def test_two_passed_sockets_are_too_many() -> None:
