@@ -8,6 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from bisik.i18n import _
 from bisik.store import Store
 from bisik_protocol.chat.messages import Device, MessageEntry
 from bisik_protocol.chat.statements import STATEMENT_CONTEXT, Statement
@@ -54,7 +55,11 @@ class Authors:
             raise RemoteProtocolError("device")
         others = self._store.pin_device(key_hash, device.name, device.device)
         self._keep(key_hash, Author(device.name, key))
-        return f"{device.name} speaks from a device that was not seen here before." if others else None
+        return (
+            _("{name} speaks from a device that was not seen here before.").format(name=device.name)
+            if others
+            else None
+        )
 
     def learn_unknown(self, key_hash: bytes) -> None:
         """The server does not know the key: for this run, nothing signed by it can be verified."""
@@ -70,11 +75,11 @@ class Authors:
 def objection(entry: MessageEntry, statement: Statement, author: Author) -> str | None:
     """Why the entry is not to be believed, completing `a message that …` for a person; None when all is well."""
     if statement.room != entry.room:
-        return "was written for another room"
+        return _("was written for another room")
     if author.key is None:
-        return f"is signed by a key that the server does not know, not by {entry.author}"
+        return _("is signed by a key that the server does not know, not by {author}").format(author=entry.author)
     if author.name != entry.author:
-        return f"is signed by a device of {author.name}, not by {entry.author}"
+        return _("is signed by a device of {name}, not by {author}").format(name=author.name, author=entry.author)
     if not author.key.verify(STATEMENT_CONTEXT, entry.statement, entry.signature):
-        return f"does not carry the signature of {entry.author}"
+        return _("does not carry the signature of {author}").format(author=entry.author)
     return None

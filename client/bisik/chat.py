@@ -24,6 +24,7 @@ from bisik.events import ChatEvent, Event, Join, Leave, LinkState, Message, OwnM
 from bisik.gate import device_of
 from bisik.history import Archive
 from bisik.home import Home, Profile
+from bisik.i18n import _
 from bisik.link import Link, held
 from bisik.news import News
 from bisik.requests import MakeRequest
@@ -168,6 +169,15 @@ class Chat:
         """The rooms that were joined here and not left, in this visit or an earlier one; at first the lobby."""
         return self._store.rooms() or [LOBBY]
 
+    def ignored_names(self) -> frozenset[str]:
+        """Whose messages the person who uses this home does not want to see. Nothing here hides them."""
+        return frozenset(self._store.ignored())
+
+    def ignore(self, name: str, *, ignored: bool = True) -> frozenset[str]:
+        """Remember that, or that it is over. The names that are ignored now."""
+        self._store.ignore(name, ignored=ignored)
+        return self.ignored_names()
+
     async def leave(self, room: str) -> None:
         """Follow a room no more."""
         name = room_name(room)
@@ -216,7 +226,9 @@ class Chat:
                     break
                 await self._news.wait()
         if not self._conversation.admitted:
-            raise Unreachable(self._link.last_trouble or f"{self.profile.address} does not answer.")
+            raise Unreachable(
+                self._link.last_trouble or _("{address} does not answer.").format(address=self.profile.address)
+            )
 
     # Inside -----------------------------------------------------------------------------------------------------
 
@@ -340,8 +352,12 @@ def _sayable(text: str) -> str:
     """What may be signed: text that is UTF-8 and neither empty nor too long. Raises WrongUsage."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     if not text.strip():
-        raise WrongUsage("There is nothing to send.")
+        raise WrongUsage(_("There is nothing to send."))
     size = len(text.encode())
     if size > MAX_TEXT_BYTES:
-        raise WrongUsage(f"That is too long for one message: {size} bytes, and {MAX_TEXT_BYTES} are the most.")
+        raise WrongUsage(
+            _("That is too long for one message: {size} bytes, and {max_text_bytes} are the most.").format(
+                size=size, max_text_bytes=MAX_TEXT_BYTES
+            )
+        )
     return text

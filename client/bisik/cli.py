@@ -10,10 +10,13 @@ import sys
 import traceback
 from contextlib import suppress
 from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 from typing import Final
 
 import click
+
+from bisik.i18n import _
 
 INTERRUPTED: Final = 130
 DEBUG_VARIABLE: Final = "BISIK_DEBUG"
@@ -38,16 +41,37 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+    def load(self, name: str) -> click.Command | None:
+        """The subcommand as its source has it, in English."""
+        if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"bisik.commands.{cmd_name}").command
-        command.name = cmd_name
+        command: click.Command = import_module(f"bisik.commands.{name}").command
+        command.name = name
         return command
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = self.load(cmd_name)
+        return command and _translated(command)
+
+    def get_help(self, ctx: click.Context) -> str:
+        _translated(self)
+        return super().get_help(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, _(summary)) for name, summary in COMMANDS.items()])
+
+
+def _translated(command: click.Command) -> click.Command:
+    """Its help in the person's language; to do it twice changes nothing."""
+    command.help = command.help and _(cleandoc(command.help))
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            parameter.help = parameter.help and _(parameter.help)
+    if isinstance(command, click.Group) and not isinstance(command, LazyGroup):
+        for inner in command.commands.values():
+            _translated(inner)
+    return command
 
 
 @click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,7 +124,7 @@ def _end(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         error.show()
     elif isinstance(error, KeyboardInterrupt | click.Abort):
-        _say("Interrupted.")
+        _say(_("Interrupted."))
         return INTERRUPTED
     elif isinstance(error, BrokenPipeError):  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -109,7 +133,8 @@ def _end(error: BaseException) -> int:
         return error.code if isinstance(error.code, int) else 1
     elif not hasattr(error, "exit_code"):
         kind = type(error).__name__
-        _say(f"Something went wrong inside ({kind}). Please report it, with what {DEBUG_VARIABLE}=1 shows.")
+        sentence = _("Something went wrong inside ({kind}). Please report it, with what {variable}=1 shows.")
+        _say(sentence.format(kind=kind, variable=DEBUG_VARIABLE))
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exception(error)
     elif not isinstance(error, click.exceptions.Exit):  # a BisikError, without importing it

@@ -16,6 +16,7 @@ from bisik.authors import Authors
 from bisik.checkpoints import Checkpoints
 from bisik.errors import BisikError, Refused
 from bisik.events import Event, Notice, OwnMessage
+from bisik.i18n import _
 from bisik.incoming import Followed, Incoming, decode_entry_of_untrusted
 from bisik.lanes import Lanes
 from bisik.outbox import Outbox
@@ -210,7 +211,9 @@ class Conversation:
             self.come_back_later = str(refused)
         elif refused.code is Code.INCORRECT_PASSWORD:  # all that a stranger is told
             hint = f"bisik login INVITE --name {self.name}"
-            sentence = f"The server does not know this device. Come in with an invite and the login ID: {hint}"
+            sentence = _(
+                "The server does not know this device. Come in with an invite and the login ID: {hint}"
+            ).format(hint=hint)
             self.failure = Refused(refused.code, sentence)
         else:
             self.failure = refused
@@ -284,7 +287,9 @@ class Conversation:
         for on_reply in room.joining:
             on_reply(refused)
         if not room.joining:
-            self.reader.put_side(Notice(room=name, text=f"Cannot join {name}: {refused}"))
+            self.reader.put_side(
+                Notice(room=name, text=_("Cannot join {name}: {refused}").format(name=name, refused=refused))
+            )
         self.waiters.give_up_room(name, refused)
 
     # Entries and posts ------------------------------------------------------------------------------------------

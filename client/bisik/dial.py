@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from bisik.errors import IdentityMismatch, Unreachable
+from bisik.i18n import _
 from bisik.line import Line, Target, resolve
 from bisik_protocol.crypto.identity import fingerprint_groups
 from bisik_protocol.transport import events
@@ -35,10 +36,19 @@ async def dial(host: str, port: int, fingerprint: bytes, *, timeout_s: float) ->
         return attempts.winner
     if attempts.presented is not None:
         raise IdentityMismatch(
-            f"The server at {host} port {port} is NOT the one that is known here: its fingerprint is\n"
-            f"  {fingerprint_groups(attempts.presented)}\nand should be\n  {fingerprint_groups(fingerprint)}\n"
-            "Somebody may be listening in. Nothing was sent. If the server really has new keys, its operator can"
-            " give you a new invite."
+            _(
+                "The server at {host} port {port} is NOT the one that is known here: its fingerprint is\n"
+                "  {presented}\n"
+                "and should be\n"
+                "  {fingerprint}\n"
+                "Somebody may be listening in. Nothing was sent. If the server really has new keys, its operator"
+                " can give you a new invite."
+            ).format(
+                host=host,
+                port=port,
+                presented=fingerprint_groups(attempts.presented),
+                fingerprint=fingerprint_groups(fingerprint),
+            )
         )
     raise _unreachable(host, port, attempts, timeout_s)
 
@@ -109,10 +119,18 @@ def _on_events(attempts: _Attempts, line: Line, scope: trio.CancelScope) -> Call
 
 def _unreachable(host: str, port: int, attempts: _Attempts, timeout_s: float) -> Unreachable:
     if attempts.refused:
-        return Unreachable(f"Nobody is listening at {host} port {port}. Is the server running, and are both right?")
+        return Unreachable(
+            _("Nobody is listening at {host} port {port}. Is the server running, and are both right?").format(
+                host=host, port=port
+            )
+        )
     if attempts.no_way:
-        return Unreachable(f"There is no way to {host} from here. Is this machine connected to a network?")
+        return Unreachable(
+            _("There is no way to {host} from here. Is this machine connected to a network?").format(host=host)
+        )
     return Unreachable(
-        f"No answer from {host} port {port} in {timeout_s:.0f} s. Is the server running, and does the network let UDP"
-        " through?"
+        _(
+            "No answer from {host} port {port} in {timeout_s:.0f} s. Is the server running, and does the network"
+            " let UDP through?"
+        ).format(host=host, port=port, timeout_s=timeout_s)
     )

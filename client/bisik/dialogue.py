@@ -13,6 +13,7 @@ answers the questions that it can.
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
+from bisik.i18n import _
 from bisik_protocol.chat.invite import DEFAULT_PORT, Invite, parse_endpoint, parse_invite, parse_port
 from bisik_protocol.chat.messages import Code
 from bisik_protocol.chat.names import InvalidName, canonical_name
@@ -130,7 +131,11 @@ def dialogue(invite: Invite | None = None, name: str | None = None) -> Dialogue:
 
     Raises GiveUp.
     """
-    yield Say("Welcome to bisik." if invite is None else f"Joining the server at {invite.host} port {invite.port}.")
+    yield Say(
+        _("Welcome to bisik.")
+        if invite is None
+        else _("Joining the server at {host} port {port}.").format(host=invite.host, port=invite.port)
+    )
     place = yield from _find_server(invite)
     if place.name:
         return place
@@ -165,7 +170,7 @@ def _find_server(invite: Invite | None) -> Dialogue:
 
 def _ask_server() -> Generator[Step, Answer, Invite]:
     while True:
-        typed = yield from _ask("Server: ")
+        typed = yield from _ask(_("Server: "))
         try:
             if typed.lower().startswith("bisik:"):
                 return parse_invite(typed)
@@ -180,7 +185,7 @@ def _ask_server() -> Generator[Step, Answer, Invite]:
 
 def _ask_port() -> Generator[Step, Answer, int]:
     while True:
-        typed = yield from _ask(f"Port [{DEFAULT_PORT}]: ")
+        typed = yield from _ask(_("Port [{default_port}]: ").format(default_port=DEFAULT_PORT))
         if not typed:
             return DEFAULT_PORT
         try:
@@ -200,19 +205,29 @@ def _meet(given: Invite) -> Generator[Step, Answer, Settled | str]:
         return Settled(given.host, given.port, found.fingerprint, found.known_as)
     if found.expected is not None:
         raise GiveUp(
-            f"The server at {given.host} port {given.port} is NOT the one that was there before. Its fingerprint is\n"
-            f"  {fingerprint_groups(found.fingerprint)}\nand should be\n  {fingerprint_groups(found.expected)}\n"
-            "Somebody may be listening in. Ask the server's operator; if the change is real, come in with a new"
-            " invite: bisik join INVITE",
+            _(
+                "The server at {host} port {port} is NOT the one that was there before. Its fingerprint is\n"
+                "  {fingerprint}\n"
+                "and should be\n"
+                "  {expected}\n"
+                "Somebody may be listening in. Ask the server's operator; if the change is real, come in with a"
+                " new invite: bisik join INVITE"
+            ).format(
+                host=given.host,
+                port=given.port,
+                fingerprint=fingerprint_groups(found.fingerprint),
+                expected=fingerprint_groups(found.expected),
+            ),
             mismatch=True,
         )
     yield Say(
-        f"This is the first visit to {given.host} port {given.port}. Its fingerprint is\n"
-        f"  {fingerprint_groups(found.fingerprint)}\n"
-        "It must be the one that whoever runs the server was shown when it was started."
+        _(
+            "This is the first visit to {host} port {port}. Its fingerprint is\n"
+            "  {fingerprint}\nIt must be the one that whoever runs the server was shown when it was started."
+        ).format(host=given.host, port=given.port, fingerprint=fingerprint_groups(found.fingerprint))
     )
-    if not (yield from _yes_or_no("Is that the right one? (yes/no) ")):
-        return "Then nothing was sent to it. Ask the operator for an invite link: it holds the right fingerprint."
+    if not (yield from _yes_or_no(_("Is that the right one? (yes/no) "))):
+        return _("Then nothing was sent to it. Ask the operator for an invite link: it holds the right fingerprint.")
     return (yield from _enter(given, found.fingerprint))
 
 
@@ -228,10 +243,10 @@ def _enter(given: Invite, fingerprint: bytes) -> Generator[Step, Answer, Settled
 
 def _prove(given: str | None) -> Generator[Step, Answer, None]:
     while True:
-        password = given if given is not None else (yield from _ask("Password: ", secret=True))
+        password = given if given is not None else (yield from _ask(_("Password: "), secret=True))
         given = None
         if not password:
-            yield Say("The password is the server's: whoever runs it was shown it when the server was started.")
+            yield Say(_("The password is the server's: whoever runs it was shown it when the server was started."))
             continue
         problem = yield Prove(password)
         if not isinstance(problem, Problem):
@@ -241,12 +256,12 @@ def _prove(given: str | None) -> Generator[Step, Answer, None]:
 
 def _register_or_login() -> Generator[Step, Answer, bool]:
     while True:
-        typed = (yield from _ask("Register or login? ")).lower()
-        if typed in ("register", "r"):
+        typed = (yield from _ask(_("Register or login? "))).lower()
+        if typed in ("register", "r", "daftar", "d"):
             return True
-        if typed in ("login", "log in", "l"):
+        if typed in ("login", "log in", "l", "masuk", "m"):
             return False
-        yield Say("Type register if you are new here, or login if you already have a name on this server.")
+        yield Say(_("Type register if you are new here, or login if you already have a name on this server."))
 
 
 def _register(given: str | None) -> Generator[Step, Answer, str | None]:
@@ -262,7 +277,11 @@ def _register(given: str | None) -> Generator[Step, Answer, str | None]:
             return name
         if isinstance(answer, Problem):
             taken = answer.code is Code.NAME_TAKEN
-            yield Say(f"{answer.text} If it is yours, from another device, type /login." if taken else answer.text)
+            yield Say(
+                _("{text} If it is yours, from another device, type /login.").format(text=answer.text)
+                if taken
+                else answer.text
+            )
 
 
 def _login(given: str | None) -> Generator[Step, Answer, str | None]:
@@ -274,7 +293,7 @@ def _login(given: str | None) -> Generator[Step, Answer, str | None]:
             return None
         problem = yield Login(name)  # a device that was here before needs no ID
         while isinstance(problem, Problem) and problem.code is Code.LOGIN_ID_INCORRECT:
-            login_id = yield from _ask("Login ID: ", secret=True)
+            login_id = yield from _ask(_("Login ID: "), secret=True)
             if not login_id:
                 break
             problem = yield Login(name, login_id)
@@ -282,14 +301,14 @@ def _login(given: str | None) -> Generator[Step, Answer, str | None]:
                 yield Say(problem.text)
         else:
             if not isinstance(problem, Problem):
-                yield Say(f"Welcome back, {name}.")
+                yield Say(_("Welcome back, {name}.").format(name=name))
                 return name
             yield Say(problem.text)
 
 
 def _ask_name(given: str | None, *, instead: str) -> Generator[Step, Answer, str | None]:
     while True:
-        typed = given if given is not None else (yield from _ask("Name: "))
+        typed = given if given is not None else (yield from _ask(_("Name: ")))
         given = None
         if typed.lower() == instead:
             return None
@@ -301,24 +320,25 @@ def _ask_name(given: str | None, *, instead: str) -> Generator[Step, Answer, str
 
 def _welcome(name: str, login_id: str | None) -> str:
     if login_id is None:
-        return (
-            f"You are {name}. An earlier try was cut off before its login ID came; it cannot be shown again, and this"
-            " device does not need it."
-        )
-    return (
-        f"You are {name}. Your login ID is\n  {login_id}\n"
+        return _(
+            "You are {name}. An earlier try was cut off before its login ID came; it cannot be shown again, and"
+            " this device does not need it."
+        ).format(name=name)
+    return _(
+        "You are {name}. Your login ID is\n"
+        "  {login_id}\n"
         "Keep it as you keep a password: it brings your name to another device, and is not shown again."
-    )
+    ).format(name=name, login_id=login_id)
 
 
 def _yes_or_no(prompt: str) -> Generator[Step, Answer, bool]:
     while True:
         typed = (yield from _ask(prompt)).lower()
-        if typed in ("yes", "y"):
+        if typed in ("yes", "y", "ya"):
             return True
-        if typed in ("no", "n"):
+        if typed in ("no", "n", "tidak", "t"):
             return False
-        yield Say("Please type yes or no.")
+        yield Say(_("Please type yes or no."))
 
 
 def _ask(prompt: str, *, secret: bool = False) -> Generator[Step, Answer, str]:

@@ -5,6 +5,7 @@ It decides what is believed. Keys come from `authors`; where entries come from, 
 
 from bisik.authors import Authors, objection
 from bisik.events import ChatEvent, Join, Leave, Message, Notice, rfc3339
+from bisik.i18n import _
 from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry, MessageEntry
 from bisik_protocol.chat.statements import decode_statement_untrusted, message_id
 
@@ -26,9 +27,14 @@ def to_event_untrusted(entry: Entry, authors: Authors) -> ChatEvent | Notice:
         return Leave(room=entry.room, author=entry.author, seq=entry.seq, time=time)
     statement = decode_statement_untrusted(entry.statement)
     author = authors.get(statement.author)
-    problem = "is signed by an unknown key" if author is None else objection(entry, statement, author)
+    problem = _("is signed by an unknown key") if author is None else objection(entry, statement, author)
     if problem is not None:
-        return Notice(room=entry.room, text=f"Message {entry.seq} of {entry.room} {problem}. It is not shown.")
+        return Notice(
+            room=entry.room,
+            text=_("Message {seq} of {room} {problem}. It is not shown.").format(
+                seq=entry.seq, room=entry.room, problem=problem
+            ),
+        )
     return Message(
         room=entry.room,
         author=entry.author,

@@ -4,6 +4,7 @@ Programs tell the branches apart by class, and a refusal further by its code; sh
 contract of the command line. Nothing here knows how an error came about.
 """
 
+from bisik.i18n import _
 from bisik_protocol.chat.messages import Code
 
 
@@ -63,4 +64,8 @@ class Nonsense(BisikError):  # noqa: N818
     """The server answered something that no server of this protocol answers."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The server's answer makes no sense ({reason}). Are server and client of the same version?")
+        super().__init__(
+            _("The server's answer makes no sense ({reason}). Are server and client of the same version?").format(
+                reason=reason
+            )
+        )

@@ -8,6 +8,7 @@ import trio
 
 from bisik.errors import Refused, Unreachable
 from bisik.home import Home, Profile
+from bisik.i18n import _
 from bisik.link import Link, held
 from bisik.newcomer import Newcomer
 from bisik.news import News
@@ -35,7 +36,7 @@ class Gate:
         if self._link.failed is not None:
             raise self._link.failed
         if not self._link.reached:
-            raise Unreachable(self._link.last_trouble or "The server does not answer.")
+            raise Unreachable(self._link.last_trouble or _("The server does not answer."))
 
     async def prove(self, join_password: str) -> None:
         """Show the join password; everything else needs that first."""
@@ -72,7 +73,7 @@ class Gate:
         if self._link.failed is not None:
             raise self._link.failed
         if not replies:
-            raise Unreachable(self._link.last_trouble or "The server does not answer.")
+            raise Unreachable(self._link.last_trouble or _("The server does not answer."))
         if isinstance(replies[0], RefusedReply):
             raise Refused(replies[0].code, replies[0].text)
         return replies[0]

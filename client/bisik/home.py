@@ -22,6 +22,7 @@ import tomli_w
 
 from bisik.errors import HomeError, NotKnown
 from bisik.files import create_once, make_private_directory, write_atomically
+from bisik.i18n import _
 from bisik_protocol.crypto.identity import SigningKey, fingerprint_text, parse_fingerprint
 from bisik_protocol.errors import LocalProtocolError
 
@@ -71,7 +72,7 @@ class Home:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            raise HomeError(f"Cannot read {path}: {_why(error)}.") from None
+            raise HomeError(_("Cannot read {path}: {error}.").format(path=path, error=_why(error))) from None
         return _parse_profile(text, path, fingerprint)
 
     def profiles(self) -> list[Profile]:
@@ -100,7 +101,9 @@ class Home:
         profile = self.default()
         if profile is None:
             raise NotKnown(
-                f"No server is known in {self.path}. Join one first: bisik join INVITE, or bisik for a dialogue."
+                _("No server is known in {path}. Join one first: bisik join INVITE, or bisik for a dialogue.").format(
+                    path=self.path
+                )
             )
         return profile
 
@@ -113,7 +116,9 @@ class Home:
             make_private_directory(folder)
             write_atomically(folder / "profile.toml", text.encode())
         except OSError as error:
-            raise HomeError(f"Cannot write {folder / 'profile.toml'}: {_why(error)}.") from None
+            raise HomeError(
+                _("Cannot write {file}: {error}.").format(file=folder / "profile.toml", error=_why(error))
+            ) from None
         self.use(profile)
         return profile
 
@@ -124,7 +129,9 @@ class Home:
         try:
             write_atomically(self.path / "default", fingerprint_text(profile.fingerprint).encode() + b"\n")
         except OSError as error:
-            raise HomeError(f"Cannot write {self.path / 'default'}: {_why(error)}.") from None
+            raise HomeError(
+                _("Cannot write {file}: {error}.").format(file=self.path / "default", error=_why(error))
+            ) from None
 
     def device(self, fingerprint: bytes) -> SigningKey:
         """This device's key for a server, made at the first call. Takes up to half a second: call it in a thread.
@@ -137,11 +144,15 @@ class Home:
             make_private_directory(folder)
             pem = path.read_bytes() if path.exists() else create_once(path, SigningKey.generate().to_pem())
         except OSError as error:
-            raise HomeError(f"Cannot use {path}: {_why(error)}.") from None
+            raise HomeError(_("Cannot use {path}: {error}.").format(path=path, error=_why(error))) from None
         try:
             return SigningKey.from_pem(pem)
         except LocalProtocolError as error:
-            raise HomeError(f"{path} is damaged ({error}). It is left as it is; restore it from a copy.") from None
+            raise HomeError(
+                _("{path} is damaged ({error}). It is left as it is; restore it from a copy.").format(
+                    path=path, error=error
+                )
+            ) from None
 
     def _fingerprints(self) -> Iterator[bytes]:
         try:
@@ -149,7 +160,9 @@ class Home:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise HomeError(f"Cannot read {self.path / 'servers'}: {_why(error)}.") from None
+            raise HomeError(
+                _("Cannot read {file}: {error}.").format(file=self.path / "servers", error=_why(error))
+            ) from None
         for folder in folders:
             try:
                 yield parse_fingerprint(folder.name)
@@ -168,13 +181,21 @@ def _parse_profile(text: str, path: Path, fingerprint: bytes) -> Profile:
         fields = tomllib.loads(text)
         name, host, port = fields["name"], fields["host"], fields["port"]
     except (tomllib.TOMLDecodeError, KeyError) as error:
-        raise HomeError(f"{path} is damaged ({_why(error)}). Mend it, or remove it and join again.") from None
+        raise HomeError(
+            _("{path} is damaged ({error}). Mend it, or remove it and join again.").format(
+                path=path, error=_why(error)
+            )
+        ) from None
     if not (isinstance(name, str) and isinstance(host, str) and isinstance(port, int)):
-        raise HomeError(f"{path} is damaged (a field has the wrong type). Mend it, or remove it and join again.")
+        raise HomeError(
+            _("{path} is damaged (a field has the wrong type). Mend it, or remove it and join again.").format(
+                path=path
+            )
+        )
     return Profile(name=name, host=host, port=port, fingerprint=fingerprint, folder=path.parent)
 
 
 def _why(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return f"{error}" if not isinstance(error, KeyError) else f"{error.args[0]} is missing"
+    return f"{error}" if not isinstance(error, KeyError) else _("{key} is missing").format(key=error.args[0])

@@ -12,6 +12,7 @@ from typing import Final
 from bisik.authors import Authors
 from bisik.entries import missing_key_untrusted, to_event_untrusted
 from bisik.events import Event, Message, Notice
+from bisik.i18n import N_, _
 from bisik.reader import Place, Reader
 from bisik.requests import Requests
 from bisik.rooms import Heard, RoomFeed
@@ -30,11 +31,11 @@ from bisik_protocol.chat.messages import (
 from bisik_protocol.chat.statements import decode_statement_untrusted, statement_hash
 from bisik_protocol.errors import RemoteProtocolError
 
-_LOG_SHORTER: Final = (
+_LOG_SHORTER: Final = N_(
     "The server's log of {} is shorter than what this device has already read: it was restored from a copy, or"
     " rolled back. Ask the operator."
 )
-_MISSING: Final = "Something that {} wrote in {} before this is missing, or was changed."
+_MISSING: Final = N_("Something that {} wrote in {} before this is missing, or was changed.")
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +84,7 @@ class Incoming:
         name = followed.feed.room
         followed.heard.forget()
         followed.read = 0
-        self._reader.put_side(Notice(room=name, text=_LOG_SHORTER.format(name)))
+        self._reader.put_side(Notice(room=name, text=_(_LOG_SHORTER).format(name)))
 
     def on_entry(self, followed: Followed, entry: Entry, *, own: bool) -> None:
         """An entry came on the room's lane; `own` where it answers a post of ours."""
@@ -125,7 +126,7 @@ class Incoming:
             author = statement.author
             statement_link = (statement.seq, statement_hash(entry.statement))
             if not followed.heard.continues(statement, statement_link[1]):
-                self._reader.put(Notice(room=entry.room, text=_MISSING.format(entry.author, entry.room)))
+                self._reader.put(Notice(room=entry.room, text=_(_MISSING).format(entry.author, entry.room)))
         self._reader.put(event, Place(room=entry.room, seq=entry.seq, author=author, statement=statement_link))
 
     def _on_page_untrusted(self, followed: Followed, reply: Reply) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 import trio
 
 from bisik.errors import Unreachable
+from bisik.i18n import _
 from bisik_protocol.randomness import RandomSource
 from bisik_protocol.transport.addresses import Address
 from bisik_protocol.transport.client import ClientEndpoint
@@ -38,9 +39,11 @@ async def resolve(host: str, port: int) -> list[Target]:
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "not a name"
-        raise Unreachable(f"{host} cannot be found ({why}). Is it spelt right, and is there a network?") from None
-    targets = list(dict.fromkeys(Target(family, address) for family, _, _, _, address in found))
+        why = error.strerror if isinstance(error, OSError) and error.strerror else _("not a name")
+        raise Unreachable(
+            _("{host} cannot be found ({why}). Is it spelt right, and is there a network?").format(host=host, why=why)
+        ) from None
+    targets = list(dict.fromkeys(Target(family, address) for family, *_rest, address in found))
     first = [target for target in targets if target.family == targets[0].family]
     others = [target for target in targets if target.family != targets[0].family]
     return [target for target in chain(*zip_longest(first, others)) if target is not None]
@@ -74,7 +77,7 @@ class Line:
 
     def flush(self) -> None:
         """Send all that the endpoint wants sent now, and arm the timer."""
-        for datagram, _ in self.endpoint.datagrams_to_send(trio.current_time()):
+        for datagram, _address in self.endpoint.datagrams_to_send(trio.current_time()):
             try:
                 self._socket.send(datagram)
                 self.unsendable = 0
@@ -126,7 +129,7 @@ class Line:
 
     def _receive(self) -> None:
         now = trio.current_time()
-        for _ in range(MAX_DATAGRAMS_A_WAKE):
+        for _turn in range(MAX_DATAGRAMS_A_WAKE):
             try:
                 datagram = self._socket.recv(MAX_RECEIVE_BYTES)
             except BlockingIOError:

@@ -18,6 +18,7 @@ from bisik.backoff import Backoff
 from bisik.dial import dial
 from bisik.errors import BisikError, Unreachable
 from bisik.events import LinkChanged, LinkState
+from bisik.i18n import N_, _
 from bisik.line import Line
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.transport.connection import Connection
@@ -34,11 +35,11 @@ GOODBYE_S: Final = 1.0
 LATER_S: Final = 10.0  # the server asked for patience
 
 _REASONS: Final = {
-    CloseCode.GOING_AWAY: "The server is going down for a while.",
-    CloseCode.RESET: "The server was restarted.",
-    CloseCode.IDLE: "The server had not heard from us for too long.",
-    CloseCode.PROTOCOL: "The server and this client do not understand each other.",
-    CloseCode.INTERNAL: "Something went wrong in the server.",
+    CloseCode.GOING_AWAY: N_("The server is going down for a while."),
+    CloseCode.RESET: N_("The server was restarted."),
+    CloseCode.IDLE: N_("The server had not heard from us for too long."),
+    CloseCode.PROTOCOL: N_("The server and this client do not understand each other."),
+    CloseCode.INTERNAL: N_("Something went wrong in the server."),
 }
 
 
@@ -147,7 +148,9 @@ class Link:
         with trio.CancelScope() as self._wait:
             if self._leaving:
                 return None
-            self._tell(LinkState.CONNECTING, f"Connecting to {self._host} port {self._port} …")
+            self._tell(
+                LinkState.CONNECTING, _("Connecting to {host} port {port} …").format(host=self._host, port=self._port)
+            )
             try:
                 return await dial(self._host, self._port, self._fingerprint, timeout_s=ROUND_S)
             except Unreachable as error:
@@ -168,12 +171,12 @@ class Link:
             return
         self._line, self._closed = line, None
         line.on_events = lambda: self._turn(connection)
-        where = "again" if self.reached else f"to {self._host} port {self._port}"
+        where = "again" if self.reached else _("to {host} port {port}").format(host=self._host, port=self._port)
         self.reached = True
         began = trio.current_time()
         try:
             self._talk.on_connected(connection.channel_binding)
-            self._tell(LinkState.CONNECTED, f"Connected {where}.")
+            self._tell(LinkState.CONNECTED, _("Connected {where}.").format(where=where))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, line, connection, nursery.cancel_scope)
                 self._turn(connection)
@@ -279,13 +282,21 @@ class Link:
         refused, line.refusals = line.refusals > 0, 0
         if self.state is LinkState.SILENT:
             if stats.unanswered_s < self._unanswered_s or not (stats.unanswered_s or refused):
-                self._tell(LinkState.CONNECTED, "The server answers again.")
+                self._tell(LinkState.CONNECTED, _("The server answers again."))
         elif refused:
-            self._tell(LinkState.SILENT, f"Nobody is listening at {self._host} port {self._port} now; still trying.")
+            self._tell(
+                LinkState.SILENT,
+                _("Nobody is listening at {host} port {port} now; still trying.").format(
+                    host=self._host, port=self._port
+                ),
+            )
         elif stats.silence_s > SILENT_S:
-            self._tell(LinkState.SILENT, f"No answer from the server for {stats.silence_s:.0f} s; still trying.")
+            self._tell(
+                LinkState.SILENT,
+                _("No answer from the server for {silence_s:.0f} s; still trying.").format(silence_s=stats.silence_s),
+            )
         elif stats.unanswered_s > SILENT_S:
-            self._tell(LinkState.SILENT, "We hear the server, and it does not hear us; still trying.")
+            self._tell(LinkState.SILENT, _("We hear the server, and it does not hear us; still trying."))
         self._unanswered_s = stats.unanswered_s
 
     def _tell(self, state: LinkState, text: str, *, retry_in_s: float | None = None) -> None:
@@ -315,6 +326,6 @@ async def held(link: Link) -> AsyncIterator[None]:
 
 def _reason(closed: Closed) -> str:
     if closed.code == CloseCode.REFUSED and closed.reason:
-        return f"The server ended the session: {closed.reason}"
+        return _("The server ended the session: {reason}").format(reason=closed.reason)
     known = {int(code): sentence for code, sentence in _REASONS.items()}
-    return known.get(closed.code, "The server ended the session.")
+    return _(known.get(closed.code, N_("The server ended the session.")))

@@ -1,28 +1,29 @@
 """Line mode: one event a line, for terminals of any kind, pipes and screen readers.
 
-It joins a chat, a screen and standard input; what lines mean is in `typed`, how events look in `render`.
+It joins a chat, a screen and standard input; what typed lines do is in `desk`, how events look in `render`.
 """
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from typing import Final
 
 import trio
 
-from bisik.chat import Chat, room_name
+from bisik.chat import Chat
+from bisik.desk import Desk
 from bisik.errors import BisikError, Interrupted, NotStored
-from bisik.events import Event, Join, Leave, Message, OwnMessage
+from bisik.events import ChatEvent, Event, Join, Leave, Message, Notice, OwnMessage
+from bisik.i18n import _, ngettext
 from bisik.lineedit import LineEditor, Typed
-from bisik.render import Renderer, member_lines, room_lines
+from bisik.render import Renderer
 from bisik.screen import Screen, TerminalScreen, single_keys
+from bisik.slash import Where
 from bisik.stdin import EndOfInput, Stdin
-from bisik.typed import Command, Mistake, Say, help_lines, read_typed
+from bisik.typed import Command
 from bisik_protocol.chat.names import LOBBY
-from bisik_protocol.chat.text import harmless
 
 FLUSH_S: Final = 20.0  # at the end of a pipe: how long to wait until everything is stored
-ANSWER_S: Final = 8.0  # how long a command may wait for the server before typing goes on
 PARTING_S: Final = 2.0  # the same for a person who leaves
 _SIGNALS: Final = {
     name: getattr(signal, name) for name in ("SIGCONT", "SIGWINCH", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -33,12 +34,14 @@ CONTEXT: Final = 20  # lines already read that a person who comes back is shown 
 class LineMode:
     """A person, or a pipe, in the rooms of one chat."""
 
+    where = Where.LINE
+
     def __init__(self, chat: Chat, screen: Screen) -> None:
         self._chat = chat
         self._screen = screen
         self._renderer = Renderer()
-        self._room = ""
         self._editor = LineEditor()
+        self._desk = Desk(chat, self)
         self._unseen: dict[str, str] = {}  # own messages that are stored and were not shown yet: id and room
         self._idle = trio.Event()  # replaced: set when nothing is on its way
         self._over = False
@@ -49,7 +52,7 @@ class LineMode:
         rooms = self._chat.remembered_rooms()
         for room in rooms:
             self._chat.follow(room, context=CONTEXT)
-        self._speak_in(LOBBY if LOBBY in rooms else rooms[0])
+        self.speak_in(LOBBY if LOBBY in rooms else rooms[0])
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._show_events, nursery.cancel_scope)
             if isinstance(self._screen, TerminalScreen):
@@ -65,7 +68,13 @@ class LineMode:
             raise self._failure
         waiting = self._chat.waiting
         if waiting:
-            raise NotStored(f"{waiting} of your messages could not be sent yet: kept, and sent the next time.")
+            raise NotStored(
+                ngettext(
+                    "{n} of your messages could not be sent yet: kept, and sent the next time.",
+                    "{n} of your messages could not be sent yet: kept, and sent the next time.",
+                    waiting,
+                ).format(n=waiting)
+            )
 
     # Hearing ----------------------------------------------------------------------------------------------------
 
@@ -78,6 +87,8 @@ class LineMode:
             scope.cancel()
 
     def _show(self, event: Event) -> None:
+        if self._desk.hides(event):
+            return
         day = self._renderer.day_line(event)
         line = self._renderer.line(event)
         if day is not None:
@@ -103,7 +114,8 @@ class LineMode:
 
     def _draw(self) -> None:
         waiting = self._chat.waiting
-        self._screen.draw(f"{self._room}{f' ({waiting} queued)' if waiting else ''}> ", self._editor.text)
+        queued = ngettext(" ({n} queued)", " ({n} queued)", waiting).format(n=waiting) if waiting else ""
+        self._screen.draw(f"{self.room}{queued}> ", self._editor.text)
 
     # Typing -----------------------------------------------------------------------------------------------------
 
@@ -115,13 +127,13 @@ class LineMode:
                     if typed is Typed.END:
                         return
                     if isinstance(typed, str):
-                        await self._act(typed)
+                        await self._desk.take(typed)
                 self._draw()
 
     async def _read_lines(self, stdin: Stdin) -> None:
         with suppress(EndOfInput):
             while not self._over:
-                await self._act(await stdin.line())
+                await self._desk.take(await stdin.line())
 
     async def _watch_signals(
         self,
@@ -135,23 +147,11 @@ class LineMode:
             task_status.started()
             async for received in signals:
                 if received in (_SIGNALS.get("SIGTERM"), _SIGNALS.get("SIGHUP")):
-                    self._failure = Interrupted("Told to stop.")
+                    self._failure = Interrupted(_("Told to stop."))
                     scope.cancel()
                 elif received == _SIGNALS.get("SIGCONT"):
                     begin()
                 self._draw()
-
-    async def _act(self, line: str) -> None:
-        typed = read_typed(line)
-        try:
-            if isinstance(typed, Say):
-                await self._chat.queue(self._room, typed.text, kind="act" if typed.act else "say")
-            elif isinstance(typed, Mistake):
-                self._screen.talk(f"-- {harmless(typed.text)}")
-            elif isinstance(typed, Command):
-                await _COMMANDS[typed.name](self, typed.argument)
-        except BisikError as error:
-            self._screen.talk(f"-- {harmless(str(error))}")
 
     async def _part(self, patience_s: float) -> None:
         """Wait a little for what is still on its way."""
@@ -160,71 +160,36 @@ class LineMode:
                 self._idle = trio.Event()
                 await self._idle.wait()
 
-    # Commands ---------------------------------------------------------------------------------------------------
+    # What the desk asks of its front -------------------------------------------------------------------------------
 
-    def _speak_in(self, room: str) -> None:
-        self._room = self._renderer.room = room
+    @property
+    def room(self) -> str:
+        """The room that is spoken in."""
+        return self._renderer.room
 
-    async def _join(self, argument: str) -> None:
-        room = room_name(argument)
-        if room not in self._chat.rooms:
-            await self._patiently(self._chat.join(room))
-        self._speak_in(room)
-        self._screen.talk(f"-- You speak in {room} now.")
+    def tell(self, sentence: str) -> None:
+        self._screen.talk(f"-- {sentence}")
 
-    async def _leave(self, argument: str) -> None:
-        room = room_name(argument) if argument else self._room
-        if room not in self._chat.rooms:
-            self._screen.talk(f"-- You are not in {room}.")
-            return
-        if len(self._chat.rooms) == 1:
-            self._screen.talk("-- That is the last room you are in; /quit leaves altogether.")
-            return
-        await self._patiently(self._chat.leave(room))
+    def show_list(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._screen.talk(f"   {line}")
+
+    def show_past(self, events: Sequence[ChatEvent | Notice]) -> None:
+        past = Renderer()
+        past.room = self.room
+        for event in events:
+            for line in (past.day_line(event), past.line(event)):
+                if line is not None:
+                    self._screen.talk(f"   {line}")
+
+    def speak_in(self, room: str) -> None:
+        self._renderer.room = room
+
+    def on_left(self, room: str) -> None:
         self._unseen = {id_: where for id_, where in self._unseen.items() if where != room}
-        self._screen.talk(f"-- You have left {room}.")
-        if room == self._room:
-            self._speak_in(self._chat.rooms[0])
-            self._screen.talk(f"-- You speak in {self._room} now.")
 
-    async def _rooms(self, argument: str) -> None:
-        await self._patiently(self._list(self._room_lines))
+    def carry_out(self, command: Command) -> None:
+        """Line mode has no commands of its own."""
 
-    async def _who(self, argument: str) -> None:
-        room = room_name(argument) if argument else self._room
-
-        async def lines() -> list[str]:
-            return member_lines(await self._chat.who(room))
-
-        await self._patiently(self._list(lines))
-
-    async def _room_lines(self) -> list[str]:
-        return room_lines(await self._chat.list_rooms(), self._chat.rooms)
-
-    async def _list(self, ask: Callable[[], Awaitable[list[str]]]) -> None:
-        for line in await ask():
-            self._screen.talk(f"   {line}")
-
-    async def _help(self, argument: str) -> None:
-        for line in help_lines():
-            self._screen.talk(f"   {line}")
-
-    async def _quit(self, argument: str) -> None:
+    def quit(self) -> None:
         self._over = True
-
-    async def _patiently(self, waiting: Awaitable[None]) -> None:
-        """A question to the server must not hold up typing for ever."""
-        with trio.move_on_after(ANSWER_S) as scope:
-            await waiting
-        if scope.cancelled_caught:
-            self._screen.talk("-- The server does not answer now. Try again later.")
-
-
-_COMMANDS: Final[dict[str, Callable[[LineMode, str], Awaitable[None]]]] = {
-    "/join": LineMode._join,
-    "/leave": LineMode._leave,
-    "/rooms": LineMode._rooms,
-    "/who": LineMode._who,
-    "/help": LineMode._help,
-    "/quit": LineMode._quit,
-}

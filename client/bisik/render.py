@@ -6,8 +6,10 @@ these lines need not think of it.
 
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
+from typing import Final
 
 from bisik.events import Event, Join, Leave, LinkChanged, LinkState, Message, Notice
+from bisik.i18n import N_, _, ngettext
 from bisik_protocol.chat.messages import MemberInfo, RoomInfo
 from bisik_protocol.chat.text import harmless
 
@@ -26,7 +28,7 @@ class Renderer:
         """The date, where an event is the first of its day."""
         if not isinstance(event, Message | Join | Leave):
             return None
-        day = f"{self._local(event.time):%A, %d %B %Y}"
+        day = _day(self._local(event.time))
         if day == self._day:
             return None
         self._day = day
@@ -39,20 +41,25 @@ class Renderer:
             said = f"* {author} {text}" if event.kind == "act" else f"<{author}> {text}"
             return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}{said}"
         if isinstance(event, Join | Leave):
-            what = "joined" if isinstance(event, Join) else "left"
-            return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}-- {harmless(event.author)} {what}"
+            what = _("-- {name} joined") if isinstance(event, Join) else _("-- {name} left")
+            told = what.format(name=harmless(event.author))
+            return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}{told}"
         if isinstance(event, LinkChanged):
             return self._link_line(event)
         if isinstance(event, Notice):
             return f"!! {harmless(event.text)}"
-        return f"!! Not sent: {harmless(event.reason or '')}" if event.state == "failed" else None
+        return (
+            _("!! Not sent: {reason}").format(reason=harmless(event.reason or ""))
+            if event.state == "failed"
+            else None
+        )
 
     def _link_line(self, event: LinkChanged) -> str | None:
         """What is new about the link. Repeated tries say nothing new."""
         if (event.state is LinkState.CONNECTING and self._link_text) or event.text == self._link_text:
             return None
         self._link_text = event.text
-        hint = " Trying again …" if event.state is LinkState.WAITING else ""
+        hint = _(" Trying again …") if event.state is LinkState.WAITING else ""
         return f"-- {harmless(event.text)}{hint}"
 
     def _prefix(self, room: str) -> str:
@@ -65,10 +72,12 @@ class Renderer:
 def room_lines(rooms: Iterable[RoomInfo], joined: Iterable[str]) -> list[str]:
     """A list of rooms; those that one is in are marked."""
     mine = set(joined)
-    return [
-        f"{'*' if info.room in mine else ' '} {harmless(info.room)}  {info.members} here, {info.head} lines"
-        for info in rooms
-    ]
+    return [f"{'*' if info.room in mine else ' '} {harmless(info.room)}  {_size(info)}" for info in rooms]
+
+
+def _size(info: RoomInfo) -> str:
+    lines = ngettext("{n} line", "{n} lines", info.head).format(n=info.head)
+    return _("{members} here, {lines}").format(members=info.members, lines=lines)
 
 
 def member_lines(members: Iterable[MemberInfo]) -> list[str]:
@@ -80,4 +89,22 @@ def _quiet(seconds: int) -> str:
     if seconds < 60:
         return ""
     minutes, hours = seconds // 60, seconds // 3600
-    return f"  quiet for {hours} h" if hours else f"  quiet for {minutes} min"
+    if hours:
+        return _("  quiet for {hours} h").format(hours=hours)
+    return _("  quiet for {minutes} min").format(minutes=minutes)
+
+
+_WEEKDAYS: Final = (
+    *(N_("Monday"), N_("Tuesday"), N_("Wednesday"), N_("Thursday")),
+    *(N_("Friday"), N_("Saturday"), N_("Sunday")),
+)
+_MONTHS: Final = (
+    *(N_("January"), N_("February"), N_("March"), N_("April"), N_("May"), N_("June")),
+    *(N_("July"), N_("August"), N_("September"), N_("October"), N_("November"), N_("December")),
+)
+
+
+def _day(moment: datetime) -> str:
+    """`Sunday, 22 November 2026`, in the person's language whatever locales the system has."""
+    weekday, month = _(_WEEKDAYS[moment.weekday()]), _(_MONTHS[moment.month - 1])
+    return f"{weekday}, {moment.day:02} {month} {moment.year}"

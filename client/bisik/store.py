@@ -15,11 +15,10 @@ from typing import Final
 
 from bisik.errors import HomeError
 from bisik.files import make_private_directory
+from bisik.i18n import _
 
 BUSY_TIMEOUT_S: Final = 20.0  # how long to wait for another process that writes
-SCHEMA_VERSION: Final = 1
-
-_SCHEMA: Final = """
+_FIRST: Final = """
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     room TEXT NOT NULL,
@@ -67,6 +66,12 @@ CREATE TABLE checkpoints (          -- signed by the server: the log may never b
     note BLOB NOT NULL
 ) STRICT;
 """
+_IGNORED: Final = """
+CREATE TABLE ignored (              -- whose messages the person does not want to see
+    name TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+"""
+_SCHEMA: Final = (_FIRST, _IGNORED)  # each makes the next version out of the one before; never change an old one
 
 Link = tuple[int, bytes]  # sequence number and hash of a statement
 
@@ -152,6 +157,15 @@ class Store:
         with self.writing() as connection:
             connection.execute("DELETE FROM rooms WHERE room = ?", (room,))
 
+    def ignored(self) -> set[str]:
+        with self.reading() as connection:
+            return {name for (name,) in connection.execute("SELECT name FROM ignored")}
+
+    def ignore(self, name: str, *, ignored: bool) -> None:
+        with self.writing() as connection:
+            change = "INSERT OR IGNORE INTO ignored VALUES (?)" if ignored else "DELETE FROM ignored WHERE name = ?"
+            connection.execute(change, (name,))
+
     def device(self, key_hash: bytes) -> tuple[str, bytes] | None:
         """The name and modulus that this home has pinned to a key."""
         with self.reading() as connection:
@@ -191,21 +205,28 @@ class Store:
     def _create(self) -> None:
         with _transaction(self._durable) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > SCHEMA_VERSION:
-                raise HomeError(f"{self._path} was written by a newer bisik. Use that one, or another home.")
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
+            if version > len(_SCHEMA):
+                raise HomeError(
+                    _("{path} was written by a newer bisik. Use that one, or another home.").format(path=self._path)
+                )
+            for statements in _SCHEMA[version:]:
+                for statement in statements.split(";\n"):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if version < len(_SCHEMA):
+                connection.execute(f"PRAGMA user_version = {len(_SCHEMA)}")
 
     @contextmanager
     def _problems(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise HomeError(f"Cannot use {self._path or 'the store'}: {error}.") from error
+            raise HomeError(
+                _("Cannot use {path}: {error}.").format(path=self._path or "the store", error=error)
+            ) from error
         except OSError as error:
-            raise HomeError(f"Cannot use {self._path}: {error.strerror}.") from error
+            raise HomeError(
+                _("Cannot use {path}: {strerror}.").format(path=self._path, strerror=error.strerror)
+            ) from error
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

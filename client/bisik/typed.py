@@ -1,31 +1,13 @@
 """What a person types in a room: a message, a command, or something that looks like one.
 
-It reads; it does not act. `/` begins a command, `//` a message that begins with `/`, and `qqq` leaves, as ever.
+It reads; it does not act (see `desk`). `/` begins a command of the table in `slash`, `//` a message that begins with
+`/`, and `qqq` leaves, as ever.
 """
 
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Final
 
-COMMANDS: Final = {
-    "/join": ("ROOM", "come into a room, and make it the one you speak in"),
-    "/leave": ("[ROOM]", "leave a room"),
-    "/rooms": ("", "show all rooms"),
-    "/who": ("[ROOM]", "show who is in a room"),
-    "/me": ("TEXT", "say what you do: /me waves"),
-    "/help": ("", "show this"),
-    "/quit": ("", "leave; so does qqq"),
-}
-
-_ELSEWHERE: Final = {  # what people are used to type in other chats
-    "/exit": "/quit",
-    "/bye": "/quit",
-    "/part": "/leave",
-    "/names": "/who",
-    "/list": "/rooms",
-    "/action": "/me",
-    "/?": "/help",
-}
+from bisik.i18n import _
+from bisik.slash import COMMANDS, Where, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +20,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One of COMMANDS, by its name, and what stands behind it."""
+    """A command of the table, by its name, and what stands behind it."""
 
     name: str
     argument: str = ""
@@ -51,7 +33,10 @@ class Mistake:
     text: str
 
 
-def read_typed(line: str) -> Say | Command | Mistake | None:
+Typed = Say | Command | Mistake
+
+
+def read_typed(line: str, where: Where = Where.LINE) -> Typed | None:
     """What a line means; None where it means nothing."""
     stripped = line.strip()
     if not stripped:
@@ -59,22 +44,20 @@ def read_typed(line: str) -> Say | Command | Mistake | None:
     if stripped == "qqq":
         return Command("/quit")
     if stripped.startswith("/") and not stripped.startswith("//"):
-        return _read_command(stripped)
+        return _read_command(stripped, where)
     return Say(stripped[1:] if stripped.startswith("//") else line.rstrip())
 
 
-def _read_command(text: str) -> Say | Command | Mistake:
-    word, _, argument = text.partition(" ")
+def _read_command(text: str, where: Where) -> Typed:
+    word, _space, argument = text.partition(" ")
     name, argument = word.lower(), argument.strip()
-    if name not in COMMANDS:
-        near = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, COMMANDS, n=1, cutoff=0.6)), None)
-        hint = f"Did you mean {near}?" if near else "/help shows what there is."
-        return Mistake(f"There is no command {word}. {hint}")
-    if name in ("/join", "/me") and not argument:
-        return Mistake(f"What? Like this: {name} {'#room' if name == '/join' else 'waves'}")
+    command = COMMANDS.get(name)
+    if command is None:
+        near = nearest(name)
+        hint = _("Did you mean {command}?").format(command=near) if near else _("/help shows what there is.")
+        return Mistake(_("There is no command {command}. {hint}").format(command=word, hint=hint))
+    if where not in command.where:
+        return Mistake(_("{command} is of the full-screen interface; here it does nothing.").format(command=name))
+    if command.needs_argument and not argument:
+        return Mistake(_("What? Like this: {example}").format(example=command.example))
     return Say(argument, act=True) if name == "/me" else Command(name, argument)
-
-
-def help_lines() -> list[str]:
-    """The commands, one a line."""
-    return [f"{f'{name} {argument}':14} {text}" for name, (argument, text) in COMMANDS.items()]

@@ -3,6 +3,7 @@
 from bisik.errors import NotKnown, Refused, WrongUsage
 from bisik.gate import register
 from bisik.home import Home, Profile
+from bisik.i18n import _
 from bisik_protocol.chat.invite import Invite, parse_endpoint, parse_invite
 from bisik_protocol.chat.messages import Code
 from bisik_protocol.chat.names import InvalidName, canonical_name
@@ -51,10 +52,10 @@ async def visit(home: Home, invite_text: str | None, name_text: str | None) -> P
         check_same_name(home, profile, name)
         return profile
     if name is None:
-        raise WrongUsage("Nobody from here was on that server yet: a name is needed to register.")
+        raise WrongUsage(_("Nobody from here was on that server yet: a name is needed to register."))
     if invite.fingerprint is None or invite.join_password is None:
-        raise NotKnown("This home does not know that server yet: a whole invite link is needed, with fp and join.")
-    profile, _ = await register(
+        raise NotKnown(_("This home does not know that server yet: a whole invite link is needed, with fp and join."))
+    profile, _login_id = await register(
         home,
         host=invite.host,
         port=invite.port,
@@ -70,5 +71,7 @@ def check_same_name(home: Home, profile: Profile, name: str | None) -> None:
     if name is not None and name != profile.name:
         raise Refused(
             Code.DEVICE_KNOWN,
-            f"In {home.path} you are {profile.name} on that server; to be {name} too, use another --home.",
+            _("In {path} you are {name} on that server; to be {other} too, use another --home.").format(
+                path=home.path, name=profile.name, other=name
+            ),
         )

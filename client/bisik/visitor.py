@@ -13,6 +13,7 @@ from bisik.dial import identify
 from bisik.errors import IdentityMismatch, Interrupted, Refused, Unreachable
 from bisik.gate import Gate, device_of, open_gate
 from bisik.home import Home, Profile
+from bisik.i18n import _
 from bisik.stdin import STDIN, EndOfInput, Stdin
 from bisik_protocol.chat.text import harmless
 
@@ -84,7 +85,10 @@ class Visitor:
         return None
 
     async def _find(self, step: steps.Find) -> steps.Found:
-        click.echo(f"Looking for a server at {harmless(step.host)} port {step.port} …", err=True)
+        click.echo(
+            _("Looking for a server at {host} port {port} …").format(host=harmless(step.host), port=step.port),
+            err=True,
+        )
         fingerprint = await identify(step.host, step.port, timeout_s=FIND_S)
         profile = self._home.profile(fingerprint)
         here = self._home.at_address(step.host, step.port)
@@ -107,7 +111,7 @@ class Visitor:
         try:
             return await ask(self._stdin, step.prompt, secret=step.secret)
         except EndOfInput:
-            raise Interrupted("There was nothing more to read, and the dialogue was not finished.") from None
+            raise Interrupted(_("There was nothing more to read, and the dialogue was not finished.")) from None
 
 
 async def ask(stdin: Stdin, prompt: str, *, secret: bool = False) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bisik.typed import COMMANDS, Command, Mistake, Say, help_lines, read_typed
+from bisik.slash import COMMANDS, TABLE, SlashCommand, Where, available, completions, help_lines
+from bisik.typed import Command, Mistake, Say, read_typed
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,33 @@ def test_mistakes_get_a_hint(line: str, hint: str) -> None:
     assert hint in meaning.text
 
 
-def test_help_names_every_command() -> None:
-    """One a line."""
-    assert len(help_lines()) == len(COMMANDS)
-    assert all(name in line for name, line in zip(COMMANDS, help_lines(), strict=True))
+@pytest.mark.parametrize("where", list(Where))
+def test_help_names_every_command(where: Where) -> None:
+    """One a line, and only those that do something there."""
+    rows = available(where)
+    assert len(help_lines(where)) == len(rows)
+    assert all(line.startswith(row.usage) for row, line in zip(rows, help_lines(where), strict=True))
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+def test_a_row_of_the_table_is_whole(row: SlashCommand) -> None:
+    """Help for each; and where an argument is needed, an example that is itself understood."""
+    assert COMMANDS[row.name] is row
+    assert row.help
+    assert row.name.startswith("/")
+    assert bool(row.example) == row.needs_argument
+    if row.example:
+        assert not isinstance(read_typed(row.example, next(iter(row.where))), Mistake | None)
+
+
+def test_a_command_of_another_interface_says_so() -> None:
+    """Instead of doing nothing without a word."""
+    assert isinstance(read_typed("/theme light"), Mistake)
+    assert read_typed("/theme light", Where.SCREEN) == Command("/theme", "light")
+
+
+def test_commands_are_completed() -> None:
+    """From their first letters."""
+    assert completions("/w", Where.LINE)[0] == "/who"
+    assert completions("/THE", Where.SCREEN) == ["/theme"]
+    assert completions("/the", Where.LINE) == []

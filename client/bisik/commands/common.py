@@ -11,6 +11,7 @@ import trio
 
 from bisik.errors import WrongUsage
 from bisik.home import HOME_VARIABLE
+from bisik.i18n import _
 from bisik_protocol.chat.invite import Invite
 from bisik_protocol.chat.text import harmless
 
@@ -46,6 +47,6 @@ def pinned(invite: Invite) -> bytes:
     """The fingerprint in an invite. Raises WrongUsage: there is nobody here to compare one by eye."""
     if invite.fingerprint is None:
         raise WrongUsage(
-            "That says where the server is and not which one it is: a whole invite link (with fp) is needed."
+            _("That says where the server is and not which one it is: a whole invite link (with fp) is needed.")
         )
     return invite.fingerprint

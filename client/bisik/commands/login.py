@@ -8,6 +8,7 @@ from bisik.commands.common import home_option, json_option, name_option, pinned,
 from bisik.errors import Refused, WrongUsage
 from bisik.gate import Gate, device_of, open_gate
 from bisik.home import Home
+from bisik.i18n import _
 from bisik.stdin import Stdin
 from bisik.visit import check_same_name, known_profile, person_name, read_invite
 from bisik.visitor import ask
@@ -42,7 +43,7 @@ async def _login(*, invite_text: str, name_text: str, id_file: Path | None, home
     stdin = Stdin()
     password = invite.join_password
     if password is None:
-        password = await ask(stdin, "Password: ", secret=True)
+        password = await ask(stdin, _("Password: "), secret=True)
     device = await device_of(home, fingerprint)
     async with open_gate(invite.host, invite.port, fingerprint, device) as gate:
         await gate.prove(password)
@@ -51,7 +52,7 @@ async def _login(*, invite_text: str, name_text: str, id_file: Path | None, home
     if as_json:
         fields = {"type": "logged-in", "name": profile.name, "server": profile.address}
         put_json({**fields, "fingerprint": fingerprint_text(fingerprint)})
-    say(f"You are {profile.name} on {profile.address}, on this device too.")
+    say(_("You are {name} on {address}, on this device too.").format(name=profile.name, address=profile.address))
 
 
 async def _log_in(gate: Gate, name: str, id_file: Path | None, stdin: Stdin) -> None:
@@ -68,11 +69,11 @@ async def _log_in(gate: Gate, name: str, id_file: Path | None, stdin: Stdin) -> 
 
 async def _login_id(id_file: Path | None, stdin: Stdin) -> str:
     if id_file is None or str(id_file) == "-":
-        login_id = (await ask(stdin, "Login ID: ", secret=True)).strip()
+        login_id = (await ask(stdin, _("Login ID: "), secret=True)).strip()
     else:
         login_id = _read(id_file).strip()
     if not login_id:
-        raise WrongUsage("There is no login ID there.")
+        raise WrongUsage(_("There is no login ID there."))
     return login_id
 
 
@@ -80,4 +81,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        raise WrongUsage(f"The login ID cannot be read from {path}.") from None
+        raise WrongUsage(_("The login ID cannot be read from {path}.").format(path=path)) from None

@@ -8,6 +8,7 @@ from bisik import gate
 from bisik.commands.common import home_option, json_option, name_option, pinned, put_json, run, say
 from bisik.errors import Refused
 from bisik.home import Home
+from bisik.i18n import _
 from bisik.stdin import Stdin
 from bisik.visit import check_same_name, known_profile, person_name, read_invite
 from bisik.visitor import ask
@@ -34,10 +35,12 @@ async def _register(*, invite_text: str, name_text: str, home: Home, as_json: bo
     known = known_profile(home, invite)
     if known is not None:
         check_same_name(home, known, name)
-        raise Refused(Code.ALREADY_ADMITTED, f"You are {name} on that server already; nothing was done.")
+        raise Refused(
+            Code.ALREADY_ADMITTED, _("You are {name} on that server already; nothing was done.").format(name=name)
+        )
     password = invite.join_password
     if password is None:
-        password = await ask(Stdin(), "Password: ", secret=True)
+        password = await ask(Stdin(), _("Password: "), secret=True)
     profile, login_id = await gate.register(
         home,
         host=invite.host,
@@ -59,9 +62,12 @@ async def _register(*, invite_text: str, name_text: str, home: Home, as_json: bo
     elif login_id is not None:
         click.echo(login_id)
     if login_id is None:
-        say("An earlier try was cut off before its login ID came; it cannot be shown again.")
-    say(f"You are {profile.name} on {profile.address}.")
+        say(_("An earlier try was cut off before its login ID came; it cannot be shown again."))
+    say(_("You are {name} on {address}.").format(name=profile.name, address=profile.address))
     if login_id is not None:
         say(
-            "Keep the login ID as you keep a password: it brings your name to another device, and is not shown again."
+            _(
+                "Keep the login ID as you keep a password: it brings your name to another device, and is not"
+                " shown again."
+            )
         )

@@ -10,6 +10,7 @@ from bisik.chat import open_profile
 from bisik.commands.common import home_option, json_option, put_json, run
 from bisik.errors import NotStored, WrongUsage
 from bisik.home import Home
+from bisik.i18n import _
 
 
 @click.command()
@@ -40,7 +41,7 @@ def _standard_input() -> str:
     try:
         return sys.stdin.buffer.read().decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise WrongUsage("Standard input is not UTF-8 text.") from None
+        raise WrongUsage(_("Standard input is not UTF-8 text.")) from None
 
 
 async def _send(*, room: str, text: str, timeout_s: float, home: Home, as_json: bool) -> None:
@@ -52,5 +53,5 @@ async def _send(*, room: str, text: str, timeout_s: float, home: Home, as_json: 
                 fields = {"room": receipt.room, "seq": receipt.seq, "id": receipt.id, "time": receipt.time}
                 put_json({"type": "stored", **fields})
             return
-        why = chat.last_trouble or "The server has not answered in time."
-    raise NotStored(f"{why} The message is kept in the outbox, and goes out with the next command.")
+        why = chat.last_trouble or _("The server has not answered in time.")
+    raise NotStored(_("{why} The message is kept in the outbox, and goes out with the next command.").format(why=why))

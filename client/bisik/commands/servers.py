@@ -6,6 +6,7 @@ import click
 
 from bisik.commands.common import home_option, json_option, put_json, say
 from bisik.home import Home
+from bisik.i18n import _
 from bisik_protocol.chat.text import harmless
 from bisik_protocol.crypto.identity import fingerprint_text
 
@@ -36,4 +37,8 @@ def command(home: Path | None, as_json: bool) -> None:
             star = "*" if is_default else " "
             click.echo(f"{star} {harmless(profile.name)}  {harmless(profile.address)}  {fingerprint}")
     if not profiles:
-        say(f"No server is known in {place.path}. Join one: bisik join INVITE, or bisik for a dialogue.")
+        say(
+            _("No server is known in {path}. Join one: bisik join INVITE, or bisik for a dialogue.").format(
+                path=place.path
+            )
+        )

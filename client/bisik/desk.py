@@ -1,0 +1,207 @@
+"""What typed lines do, for every interface alike: messages are queued, commands carried out, mistakes explained.
+
+The interface is a `Front`; what is meant by a line is in `typed`, which commands there are in `slash`. Whatever goes
+to the front from others has passed through `harmless`.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+import trio
+
+from bisik.chat import Chat, room_name
+from bisik.errors import BisikError, WrongUsage
+from bisik.events import ChatEvent, Event, Message, Notice
+from bisik.i18n import _
+from bisik.render import member_lines, room_lines
+from bisik.slash import Where, help_lines
+from bisik.typed import Command, Mistake, Say, read_typed
+from bisik.visit import person_name
+from bisik_protocol.chat.invite import Invite
+from bisik_protocol.chat.text import harmless
+
+ANSWER_S: Final = 8.0  # how long a command may wait for the server before typing goes on
+HISTORY_LINES: Final = 20
+MAX_HISTORY_LINES: Final = 1000
+
+
+class Front(Protocol):
+    """An interface that lines are typed in. None of its methods may wait."""
+
+    where: Where
+
+    @property
+    def room(self) -> str:
+        """The room that is spoken in."""
+
+    def tell(self, sentence: str) -> None:
+        """A sentence for the person."""
+
+    def show_list(self, lines: Sequence[str]) -> None:
+        """Lines that belong together, such as the answer to /who."""
+
+    def show_past(self, events: Sequence[ChatEvent | Notice]) -> None:
+        """Events of the room that were shown before, or could have been."""
+
+    def speak_in(self, room: str) -> None:
+        """From now on this is the room that is spoken in. It is followed."""
+
+    def on_left(self, room: str) -> None:
+        """The room is followed no more."""
+
+    def carry_out(self, command: Command) -> None:
+        """A command that is the interface's own affair."""
+
+    def quit(self) -> None:
+        """The person leaves."""
+
+
+class Desk:
+    """Takes what is typed in one chat."""
+
+    def __init__(self, chat: Chat, front: Front) -> None:
+        self._chat = chat
+        self._front = front
+        self._ignored = chat.ignored_names()
+
+    async def take(self, line: str) -> None:
+        """Do what a line says. What goes wrong is said to the person, not raised."""
+        typed = read_typed(line, self._front.where)
+        try:
+            if isinstance(typed, Say):
+                await self._chat.queue(self._front.room, typed.text, kind="act" if typed.act else "say")
+            elif isinstance(typed, Mistake):
+                self._tell(typed.text)
+            elif isinstance(typed, Command):
+                await self._carry_out(typed)
+        except BisikError as error:
+            self._tell(str(error))
+
+    def hides(self, event: Event) -> bool:
+        """Whether the person does not want to see this."""
+        return isinstance(event, Message) and event.author in self._ignored
+
+    async def _carry_out(self, command: Command) -> None:
+        action = _ACTIONS.get(command.name)
+        if action is None:
+            self._front.carry_out(command)
+        else:
+            await action(self, command.argument)
+
+    def _tell(self, sentence: str) -> None:
+        self._front.tell(harmless(sentence))
+
+    # Rooms ------------------------------------------------------------------------------------------------------
+
+    async def _join(self, argument: str) -> None:
+        room = room_name(argument)
+        if room not in self._chat.rooms:
+            await self._patiently(self._chat.join(room))
+        self._speak_in(room)
+
+    async def _leave(self, argument: str) -> None:
+        room = room_name(argument) if argument else self._front.room
+        if room not in self._chat.rooms:
+            self._tell(_("You are not in {room}.").format(room=room))
+            return
+        if len(self._chat.rooms) == 1:
+            self._tell(_("That is the last room you are in; /quit leaves altogether."))
+            return
+        await self._patiently(self._chat.leave(room))
+        self._front.on_left(room)
+        self._tell(_("You have left {room}.").format(room=room))
+        if room == self._front.room:
+            self._speak_in(self._chat.rooms[0])
+
+    def _speak_in(self, room: str) -> None:
+        self._front.speak_in(room)
+        self._tell(_("You speak in {room} now.").format(room=room))
+
+    async def _rooms(self, argument: str) -> None:
+        async def answer() -> None:
+            self._front.show_list(room_lines(await self._chat.list_rooms(), self._chat.rooms))
+
+        await self._patiently(answer())
+
+    async def _who(self, argument: str) -> None:
+        room = room_name(argument) if argument else self._front.room
+
+        async def answer() -> None:
+            self._front.show_list(member_lines(await self._chat.who(room)))
+
+        await self._patiently(answer())
+
+    async def _history(self, argument: str) -> None:
+        count = _count(argument) if argument else HISTORY_LINES
+
+        async def answer() -> None:
+            self._front.show_past(await self._chat.history(self._front.room).last(count, messages_only=True))
+
+        await self._patiently(answer())
+
+    # People -----------------------------------------------------------------------------------------------------
+
+    async def _nick(self, argument: str) -> None:
+        self._tell(
+            _(
+                "You are {name}. A name is bound to its keys and to what they signed, so it does not change; another"
+                " name is another account: bisik --home DIR join INVITE --name NAME"
+            ).format(name=self._chat.name)
+        )
+
+    async def _ignore(self, argument: str) -> None:
+        if not argument:
+            self._front.show_list([harmless(name) for name in sorted(self._ignored)])
+            if not self._ignored:
+                self._tell(_("You ignore nobody."))
+            return
+        name = person_name(argument.removeprefix("-"))
+        if name == self._chat.name:
+            self._tell(_("That is you."))
+            return
+        ignored = not argument.startswith("-")
+        self._ignored = self._chat.ignore(name, ignored=ignored)
+        told = _("What {name} says is hidden here from now on.") if ignored else _("You see again what {name} says.")
+        self._tell(told.format(name=name))
+
+    async def _invite(self, argument: str) -> None:
+        profile = self._chat.profile
+        link = Invite(host=profile.host, port=profile.port, fingerprint=profile.fingerprint, join_password=None)
+        self._front.show_list([harmless(link.url())])
+        self._tell(_("Whoever comes with it needs the join password too: whoever runs the server has it."))
+
+    # The rest ---------------------------------------------------------------------------------------------------
+
+    async def _help(self, argument: str) -> None:
+        self._front.show_list(help_lines(self._front.where))
+
+    async def _quit(self, argument: str) -> None:
+        self._front.quit()
+
+    async def _patiently(self, waiting: Awaitable[None]) -> None:
+        """A question to the server must not hold up typing for ever."""
+        with trio.move_on_after(ANSWER_S) as scope:
+            await waiting
+        if scope.cancelled_caught:
+            self._tell(_("The server does not answer now. Try again later."))
+
+
+def _count(text: str) -> int:
+    """Raises WrongUsage."""
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= MAX_HISTORY_LINES:
+        raise WrongUsage(_("How many? A number from 1 to {most}.").format(most=MAX_HISTORY_LINES))
+    return int(text)
+
+
+_ACTIONS: Final[dict[str, Callable[[Desk, str], Awaitable[None]]]] = {
+    "/join": Desk._join,
+    "/leave": Desk._leave,
+    "/rooms": Desk._rooms,
+    "/who": Desk._who,
+    "/history": Desk._history,
+    "/nick": Desk._nick,
+    "/ignore": Desk._ignore,
+    "/invite": Desk._invite,
+    "/help": Desk._help,
+    "/quit": Desk._quit,
+}

@@ -1,0 +1,111 @@
+"""The commands that a person can type in a room: one table for every interface. What each does is in `desk`.
+
+Sans-IO: names, arguments, a sentence of help, and where each is allowed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from typing import Final
+
+from bisik.i18n import N_, _
+
+
+class Where(Enum):
+    """An interface that commands are typed in."""
+
+    LINE = "line"
+    SCREEN = "screen"
+
+
+EVERYWHERE: Final = frozenset(Where)
+ON_SCREEN: Final = frozenset({Where.SCREEN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlashCommand:
+    """One row of the table."""
+
+    name: str
+    """With its slash."""
+    argument: str = ""
+    """As the help shows it; in brackets where it may be left out."""
+    help: str
+    """Half a sentence, in English: show it through `_`."""
+    example: str = ""
+    """A whole line that works, where there must be an argument."""
+    where: frozenset[Where] = EVERYWHERE
+
+    @property
+    def needs_argument(self) -> bool:
+        return bool(self.argument) and not self.argument.startswith("[")
+
+    @property
+    def usage(self) -> str:
+        """`/join ROOM`"""
+        return f"{self.name} {self.argument}".rstrip()
+
+
+TABLE: Final = (
+    SlashCommand(
+        name="/join",
+        argument="ROOM",
+        help=N_("come into a room, and make it the one you speak in"),
+        example="/join #room",
+    ),
+    SlashCommand(name="/leave", argument="[ROOM]", help=N_("leave a room")),
+    SlashCommand(name="/rooms", help=N_("show all rooms")),
+    SlashCommand(name="/who", argument="[ROOM]", help=N_("show who is in a room")),
+    SlashCommand(name="/me", argument="TEXT", help=N_("say what you do: /me waves"), example="/me waves"),
+    SlashCommand(name="/nick", argument="[NAME]", help=N_("show who you are, and why a name stays")),
+    SlashCommand(name="/ignore", argument="[NAME]", help=N_("hide what somebody says; with -NAME show it again")),
+    SlashCommand(name="/history", argument="[COUNT]", help=N_("show the last lines of the room again")),
+    SlashCommand(name="/invite", help=N_("show the link that brings others to this server")),
+    SlashCommand(name="/theme", argument="[NAME]", help=N_("change the colours"), where=ON_SCREEN),
+    SlashCommand(name="/help", help=N_("show this")),
+    SlashCommand(name="/quit", help=N_("leave; so does qqq")),
+)
+
+COMMANDS: Final = {command.name: command for command in TABLE}
+
+_ELSEWHERE: Final = {  # what people are used to type in other chats
+    "/exit": "/quit",
+    "/bye": "/quit",
+    "/part": "/leave",
+    "/names": "/who",
+    "/list": "/rooms",
+    "/action": "/me",
+    "/name": "/nick",
+    "/block": "/ignore",
+    "/unignore": "/ignore",
+    "/?": "/help",
+}
+
+
+def available(where: Where) -> list[SlashCommand]:
+    """The rows for one interface."""
+    return [command for command in TABLE if where in command.where]
+
+
+def nearest(name: str) -> str | None:
+    """What somebody who typed `name` may have meant."""
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
+    return next(iter(get_close_matches(name, COMMANDS, n=1, cutoff=0.6)), None)
+
+
+def completions(start: str, where: Where) -> list[str]:
+    """The commands that begin like this, in the table's order."""
+    return [command.name for command in available(where) if command.name.startswith(start.lower())]
+
+
+def help_lines(where: Where = Where.LINE) -> list[str]:
+    """The commands, one a line."""
+    return _aligned((command.usage, _(command.help)) for command in available(where))
+
+
+def _aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
+    rows = list(rows)
+    width = max(len(usage) for usage, _help in rows)
+    return [f"{usage:{width}}  {text}" for usage, text in rows]

@@ -1,0 +1,209 @@
+"""What typed lines do, with a chat and a front that only remember."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from bisik.chat import Chat
+from bisik.desk import Desk
+from bisik.errors import Refused
+from bisik.events import ChatEvent, Join, Message, Notice
+from bisik.home import Profile
+from bisik.slash import Where, available
+from bisik.typed import Command
+from bisik_protocol.chat.messages import Code, MemberInfo, RoomInfo
+
+
+def message(author: str = "sari", text: str = "halo") -> Message:
+    return Message(room="#lobby", author=author, text=text, seq=1, id="0" * 32, time="2026-11-22T09:00:00.123Z")
+
+
+class FakeChat:
+    """As much of a chat as commands need."""
+
+    def __init__(self) -> None:
+        self.name = "tama"
+        self.rooms = ["#lobby"]
+        self.queued: list[tuple[str, str, str]] = []
+        self.ignored: set[str] = set()
+        self.answers = True
+        self.profile = Profile(name="tama", host="::1", port=9999, fingerprint=bytes(32), folder=Path())
+
+    async def queue(self, room: str, text: str, *, kind: str = "say") -> int:
+        self.queued.append((room, text, kind))
+        return 1
+
+    async def join(self, room: str) -> None:
+        await self._answer()
+        if room == "#private":
+            raise Refused(Code.ROOM_INVALID, "Not \x1b[31mthere.")
+        self.rooms.append(room)
+
+    async def leave(self, room: str) -> None:
+        await self._answer()
+        self.rooms.remove(room)
+
+    async def list_rooms(self) -> list[RoomInfo]:
+        await self._answer()
+        return [RoomInfo("#lobby", 2, 12), RoomInfo("#dapur", 0, 1)]
+
+    async def who(self, room: str) -> list[MemberInfo]:
+        await self._answer()
+        return [MemberInfo("sari", 0), MemberInfo("tama", 7300)]
+
+    def history(self, room: str) -> "FakeChat":
+        return self
+
+    async def last(self, count: int, *, messages_only: bool) -> list[Message]:
+        return [message(text=str(number)) for number in range(count)]
+
+    def ignored_names(self) -> frozenset[str]:
+        return frozenset(self.ignored)
+
+    def ignore(self, name: str, *, ignored: bool = True) -> frozenset[str]:
+        (self.ignored.add if ignored else self.ignored.discard)(name)
+        return self.ignored_names()
+
+    async def _answer(self) -> None:
+        if not self.answers:
+            await trio.sleep_forever()
+
+
+class FakeFront:
+    """Remembers what it was told."""
+
+    def __init__(self, where: Where = Where.LINE) -> None:
+        self.where = where
+        self.room = "#lobby"
+        self.told: list[str] = []
+        self.over = False
+        self.left: list[str] = []
+        self.own: list[Command] = []
+
+    def tell(self, sentence: str) -> None:
+        self.told.append(sentence)
+
+    def show_list(self, lines: Sequence[str]) -> None:
+        self.told += lines
+
+    def show_past(self, events: Sequence[ChatEvent | Notice]) -> None:
+        self.told += [event.text for event in events if isinstance(event, Message)]
+
+    def speak_in(self, room: str) -> None:
+        self.room = room
+
+    def on_left(self, room: str) -> None:
+        self.left.append(room)
+
+    def carry_out(self, command: Command) -> None:
+        self.own.append(command)
+
+    def quit(self) -> None:
+        self.over = True
+
+
+class Table:
+    """A desk with somebody at it."""
+
+    def __init__(self, where: Where = Where.LINE) -> None:
+        self.chat = FakeChat()
+        self.front = FakeFront(where)
+        self.desk = Desk(cast(Chat, self.chat), self.front)
+
+    async def type(self, *lines: str) -> list[str]:
+        for line in lines:
+            await self.desk.take(line)
+        told, self.front.told = self.front.told, []
+        return told
+
+
+async def test_messages_are_queued_in_the_room_that_is_spoken_in() -> None:
+    """Acts too; nothing is said for a line without anything."""
+    table = Table()
+    assert await table.type("halo", "/join dapur", "/me waves", "   ") == ["You speak in #dapur now."]
+    assert table.chat.queued == [("#lobby", "halo", "say"), ("#dapur", "waves", "act")]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("/rooms", ["* #lobby  2 here, 12 lines", "  #dapur  0 here, 1 line"]),
+        ("/who", ["sari", "tama  quiet for 2 h"]),
+        ("/history 2", ["0", "1"]),
+        ("/leave", ["That is the last room you are in; /quit leaves altogether."]),
+        ("/leave #x", ["You are not in #x."]),
+        ("/ignore", ["You ignore nobody."]),
+        ("/ignore tama", ["That is you."]),
+        ("/jion #x", ["There is no command /jion. Did you mean /join?"]),
+        ("/theme light", ["/theme is of the full-screen interface; here it does nothing."]),
+        ("/join #private", ["Not ␛[31mthere."]),
+    ],
+)
+async def test_a_command_is_answered(line: str, told: list[str]) -> None:
+    """With a list or a sentence, in which nothing acts on a terminal."""
+    assert await Table().type(line) == told
+
+
+@pytest.mark.parametrize("count", ["0", "1001", "-3", "many", "1e3", "٣"])
+async def test_a_strange_count_is_explained(count: str) -> None:
+    """Not raised."""
+    assert await Table().type(f"/history {count}") == ["How many? A number from 1 to 1000."]
+
+
+async def test_who_is_ignored_is_hidden_until_he_is_not() -> None:
+    """Messages only: that somebody comes and goes is still seen."""
+    table = Table()
+    assert await table.type("/ignore Sari") == ["What sari says is hidden here from now on."]
+    assert table.desk.hides(message("sari"))
+    assert not table.desk.hides(message("ayu"))
+    assert not table.desk.hides(Join(room="#lobby", author="sari", seq=2, time="2026-11-22T09:00:00.123Z"))
+    assert await table.type("/ignore") == ["sari"]
+    assert Desk(cast(Chat, table.chat), table.front).hides(message("sari"))
+    assert await table.type("/ignore -sari") == ["You see again what sari says."]
+    assert not table.desk.hides(message("sari"))
+
+
+async def test_leaving_the_room_that_is_spoken_in_goes_back_to_another() -> None:
+    """And says both."""
+    table = Table()
+    told = await table.type("/join #dapur", "/leave")
+    assert told[1:] == ["You have left #dapur.", "You speak in #lobby now."]
+    assert (table.front.room, table.front.left) == ("#lobby", ["#dapur"])
+
+
+async def test_the_invite_names_the_server_and_no_password() -> None:
+    """The password is not this client's to give."""
+    link, sentence = await Table().type("/invite")
+    assert link.startswith("bisik://[::1]:9999/?fp=")
+    assert "join=" not in link
+    assert "join password" in sentence
+
+
+async def test_a_name_stays_and_the_reason_is_told() -> None:
+    """With the way to another name."""
+    assert "bound to its keys" in (await Table().type("/nick sarah"))[0]
+
+
+async def test_a_silent_server_does_not_hold_up_typing(autojump_clock: MockClock) -> None:
+    """After a while it is said, and the next line is taken."""
+    table = Table()
+    table.chat.answers = False
+    assert await table.type("/rooms") == ["The server does not answer now. Try again later."]
+    assert await table.type("qqq") == []
+    assert table.front.over
+
+
+@pytest.mark.parametrize("where", list(Where))
+async def test_every_command_of_the_table_is_carried_out(where: Where) -> None:
+    """By the desk or, where it is the front's own, by the front."""
+    table = Table(where)
+    for row in available(where):
+        before = (len(table.front.own), table.front.over, len(table.front.told), len(table.chat.queued))
+        await table.desk.take(row.example or row.name)
+        after = (len(table.front.own), table.front.over, len(table.front.told), len(table.chat.queued))
+        assert after != before, row.name
+    assert {command.name for command in table.front.own} == ({"/theme"} if where is Where.SCREEN else set())
