@@ -104,6 +104,7 @@ class TestTerminal:
         """Rooms are joined, listed, spoken in and left; mistakes get a hint."""
         home = member(shared_daemon, "line-4", tmp_path / "a", 64)
         terminal = self.in_room(terminals, home, "#l4")
+        terminal.until_row("line-4 joined")  # who is there is what is stored
         for typed, seen in [
             ("/who\n", "   line-4"),
             ("/me waves\n", "* line-4 waves"),
