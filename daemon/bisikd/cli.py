@@ -7,22 +7,19 @@ Data goes to stdout, talk to stderr. Every expected mistake is one sentence and 
 import json
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
 
-from bisik_protocol.chat.names import InvalidName, canonical_room
 from bisikd.admin import ask
 from bisikd.commands.common import config_option, flags_of, json_option, set_option, state_option
 from bisikd.commands.config import config as config_commands
+from bisikd.commands.log import log as log_commands
 from bisikd.config import load, load_settings
-from bisikd.errors import BisikdError, NotRunning, UsageProblem
-from bisikd.export import line_for_people, record_as_json
+from bisikd.errors import BisikdError, NotRunning
 from bisikd.invitation import ready_of
-from bisikd.log import Report, StoredRecord, iter_records, verify_log
 from bisikd.service import serve
 from bisikd.state import StateDirectory
 from bisikd.status import status_for_people, users_status
@@ -39,9 +36,6 @@ class DefaultsToRun(click.Group):
         if not args or (args[0].startswith("-") and args[0] not in OWN_FLAGS):
             args = ["run", *args]
         return super().parse_args(ctx, args)
-
-
-room_option = click.option("--room", help="Only this room.")
 
 
 @click.group(cls=DefaultsToRun, context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,6 +65,7 @@ def run(as_json: bool, **flags: Any) -> None:
 
 
 cli.add_command(config_commands)
+cli.add_command(log_commands)
 
 
 @cli.command()
@@ -124,90 +119,8 @@ def list_users(state: Path | None, config: Path | None, as_json: bool) -> None:
         click.echo(f"bisikd: {damage}", err=True)
 
 
-@cli.group()
-def log() -> None:
-    """The log of everything that was said."""
-
-
-@log.command()
-@state_option
-@config_option
-@json_option
-def verify(state: Path | None, config: Path | None, as_json: bool) -> None:
-    """Prove the whole log: every record, hash, signature and chain. Exit code 1 if anything is wrong."""
-    directory = _existing_state(state, config)
-    report = verify_log(directory.log_directory, directory.identity.decryption, directory.identity.signing.public)
-    click.echo(json.dumps(_report_as_json(report)) if as_json else "\n".join(_report_for_people(report)))
-    if not report.ok:
-        raise SystemExit(1)
-
-
-@log.command()
-@state_option
-@config_option
-@room_option
-def show(state: Path | None, config: Path | None, room: str | None) -> None:
-    """Print what was said, for people."""
-    name = _room(room)
-    for record in _records(state, config):
-        if (line := line_for_people(record, name)) is not None:
-            click.echo(line, nl=False)
-
-
-@log.command()
-@state_option
-@config_option
-@room_option
-def export(state: Path | None, config: Path | None, room: str | None) -> None:
-    """Print every record as a line of JSON, with the signed bytes and keys to check it elsewhere."""
-    name = _room(room)
-    for record in _records(state, config):
-        if (value := record_as_json(record, name)) is not None:
-            click.echo(json.dumps(value))
-
-
 def _existing_state(state: Path | None, config: Path | None) -> StateDirectory:
     return StateDirectory.open_existing(load_settings(state=state, config=config).state)
-
-
-def _records(state: Path | None, config: Path | None) -> Iterator[StoredRecord]:
-    directory = _existing_state(state, config)
-    identity = directory.identity
-    return iter_records(directory.log_directory, identity.decryption, identity.signing.public)
-
-
-def _room(text: str | None) -> str | None:
-    try:
-        return None if text is None else canonical_room(text)
-    except InvalidName as error:
-        raise UsageProblem(str(error)) from None
-
-
-def _report_as_json(report: Report) -> dict[str, Any]:
-    return {
-        "type": "verified",
-        "ok": report.ok,
-        "segments": report.segments,
-        "records": report.records,
-        "messages": report.messages,
-        "commits": report.commits,
-        "checkpoints": report.checkpoints,
-        "unfinished_bytes": report.unfinished_bytes,
-        "root": report.root.hex(),
-        "problems": report.problems,
-    }
-
-
-def _report_for_people(report: Report) -> Iterator[str]:
-    yield (
-        f"{report.messages} messages in {report.records} records, {report.commits} commits, "
-        f"{report.checkpoints} checkpoints, {report.segments} segments"
-    )
-    yield f"root {report.root.hex()}"
-    yield from report.problems
-    if report.unfinished_bytes:
-        yield f"{report.unfinished_bytes} bytes at the end were being written and belong to no group."
-    yield "The log is whole, and every signature fits." if report.ok else "The log is NOT as it was written."
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

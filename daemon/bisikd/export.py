@@ -1,7 +1,7 @@
 """Records of the log as people read them and as programs can check them. Reads nothing and writes nothing itself."""
 
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bisik_protocol.chat.messages import Entry, MessageEntry, decode_entry_untrusted
 from bisik_protocol.chat.statements import Statement, decode_statement_untrusted
@@ -9,43 +9,48 @@ from bisik_protocol.chat.text import harmless
 from bisikd.console import entry_as_json, entry_for_people, rfc3339
 from bisikd.log.facts import DeviceFact, read_fact
 from bisikd.log.format import RecordKind
+from bisikd.logfilter import LogFilter
 
 if TYPE_CHECKING:
     from bisikd.log import StoredRecord
 
+EVERYTHING: Final = LogFilter()
 
-def line_for_people(record: "StoredRecord", room: str | None = None) -> str | None:
-    """One line, or None for what is not of `room`. Without a room everything is shown, devices too."""
+
+def line_for_people(record: "StoredRecord", wanted: LogFilter = EVERYTHING) -> str | None:
+    """One line, or None for what is not wanted."""
     if record.kind is RecordKind.ENTRY:
         entry, statement = _read(record.payload)
-        return entry_for_people(entry, statement) if room in (None, entry.room) else None
+        return entry_for_people(entry, statement) if _wants(wanted, entry) else None
     device = _device(record)
-    if room is not None:
+    if not wanted.wants(None, device.device.name, device.device.time):
         return None
     return f"{rfc3339(device.device.time)} a device of {harmless(device.device.name)}: key {device.key_hash.hex()}\n"
 
 
-def record_as_json(record: "StoredRecord", room: str | None = None) -> dict[str, Any] | None:
-    """All of a record: an entry with its signed bytes, or a device with its key, and its place in the tree."""
-    place = {"index": record.index, "segment": record.segment, "offset": record.offset}
+def record_as_json(
+    record: "StoredRecord", wanted: LogFilter = EVERYTHING, *, proof: bool = True
+) -> dict[str, Any] | None:
+    """An entry or a device; with `proof` also its place in files and tree, and the signed bytes or the key."""
+    place = {"index": record.index, "segment": record.segment, "offset": record.offset} if proof else {}
     if record.kind is RecordKind.ENTRY:
         entry, statement = _read(record.payload)
-        if room not in (None, entry.room):
+        if not _wants(wanted, entry):
             return None
         value = entry_as_json(entry, statement)
-        if isinstance(entry, MessageEntry):
+        if proof and isinstance(entry, MessageEntry):
             value |= {"statement": _base64(entry.statement), "signature": _base64(entry.signature)}
         return value | place
     device = _device(record)
-    if room is not None:
+    if not wanted.wants(None, device.device.name, device.device.time):
         return None
-    return {
-        "type": "device",
-        "name": device.device.name,
-        "key": _base64(device.device.modulus),
-        "key_hash": device.key_hash.hex(),
-        "time": rfc3339(device.device.time),
-    } | place
+    value = {"type": "device", "name": device.device.name, "key_hash": device.key_hash.hex()}
+    value |= {"key": _base64(device.device.modulus)} if proof else {}
+    return value | {"time": rfc3339(device.device.time)} | place
+
+
+def _wants(wanted: LogFilter, entry: Entry) -> bool:
+    return wanted.wants(entry.room, entry.author, entry.time)
 
 
 def _read(payload: bytes) -> tuple[Entry, Statement | None]:

@@ -32,6 +32,7 @@ from bisikd.console import Console
 from bisikd.errors import BisikdError
 from bisikd.invitation import Ready, ready_of
 from bisikd.log import Log
+from bisikd.logkeys import keep_server_keys, load_auditor
 from bisikd.notify import Notifier
 from bisikd.passwords import Passwords
 from bisikd.sessions import Sessions
@@ -81,7 +82,7 @@ def serve(settings: "Settings", *, as_json: bool) -> None:
             settings=settings,
             state=state,
             users=users,
-            log=open_log(state, users),
+            log=open_log(settings, state, users),
             sock=sock,
             console=Console(as_json=as_json),
             passwords=Passwords(),
@@ -92,10 +93,12 @@ def serve(settings: "Settings", *, as_json: bool) -> None:
             raise _first_of(group) from group
 
 
-def open_log(state: StateDirectory, users: UserStore) -> Log:
-    """Open the log, and tell it of devices that only the accounts know. Raises LogError."""
-    log = Log.open(state.log_directory, state.identity, now_ms=wall_clock_ms)
+def open_log(settings: "Settings", state: StateDirectory, users: UserStore) -> Log:
+    """Open the log, and tell it of devices that only the accounts know. Raises LogError, UsageProblem."""
+    auditor = None if settings.log.auditor is None else load_auditor(state.path / settings.log.auditor)
+    log = Log.open(state.log_directory, state.identity, now_ms=wall_clock_ms, auditor=auditor)
     try:
+        keep_server_keys(state.log_directory, state.identity.public)
         log.append(list(missing_devices(log, users, wall_clock_ms())))
     except BaseException:
         log.close()

@@ -74,7 +74,7 @@ def test_a_failed_disk_is_a_sentence_and_exit_code_1(
 ) -> None:
     """The service manager starts it again; the journal says why."""
     log = MemoryLog()
-    monkeypatch.setattr(service, "open_log", lambda state, users: log)
+    monkeypatch.setattr(service, "open_log", lambda settings, state, users: log)
     monkeypatch.setattr(service, "HOUSEKEEPING_S", 0.01)
     log.failed = True
     arguments = ["run", "--json", "--state", str(fresh_state(tmp_path / "state")), "--listen", "127.0.0.1:0"]

@@ -74,6 +74,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """The log."""
+
+    auditor: str | None = key(
+        None,
+        kinds.text(),
+        "File with the public half of an auditor's RSA-3072 key (PEM), relative to the state directory. Who has the\n"
+        "private half can read and verify every segment that is begun from then on; keep it on another machine.",
+        restart=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a run of the daemon goes by."""
 
@@ -89,6 +102,7 @@ class Settings:
         None, kinds.PUBLIC_HOST, "What invites say, HOST or HOST:PORT, where that is not the address listened on."
     )
     limits: Limits = table(Limits, "Upper bounds for everything that people outside can make grow.")
+    log: LogSettings = table(LogSettings, "The encrypted log of everything that is said.")
 
 
 STATE_WORDS: Final = (

@@ -9,7 +9,7 @@ from bisikd.log.errors import IndexDamaged, LogDamaged, LogError, LogFailed, Log
 from bisikd.log.facts import DevicePayload, device_record, entry_record
 from bisikd.log.format import Record, RecordKind
 from bisikd.log.store import Leaf, Log, LogPolicy
-from bisikd.log.verify import Report, StoredRecord, iter_records, verify_log
+from bisikd.log.verify import Report, StoredRecord, iter_records, log_bytes, verify_log
 
 __all__ = [
     "DevicePayload",
@@ -28,5 +28,6 @@ __all__ = [
     "device_record",
     "entry_record",
     "iter_records",
+    "log_bytes",
     "verify_log",
 ]

@@ -16,7 +16,7 @@ from bisikd.log.errors import LogDamaged
 from bisikd.log.files import FileSystem
 from bisikd.log.merkle import Frontier
 from bisikd.log.replay import Extent, Group, Position, Replay, start_of
-from bisikd.log.segments import Segment, list_segments, open_segment, segment_path
+from bisikd.log.segments import Segment, list_segments, look_at_segment, open_segment, segment_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ def recover(
     """
     tree, length = start.tree if start else Frontier(), 0
     numbers = list_segments(files, directory)
+    if start is not None:
+        _check_older(files, directory, start.number, signing)
     for number in numbers[(start.number if start else 1) - 1 :]:
         path = segment_path(directory, number)
         segment = open_segment(files, path, number, key, signing)
@@ -105,6 +107,25 @@ def recover(
             _cut(files, path, verdict.at)
         length = verdict.at if isinstance(verdict, Cut) else extent.size
     return Recovered(numbers[-1] if numbers else 0, length, tree)
+
+
+def _check_older(files: FileSystem, directory: Path, newest: int, signing: VerifyKey) -> None:
+    """Raises LogDamaged unless every segment up to `newest` is there, genuine, and as long as the next one says.
+
+    A small read each: it finds what was lost, cut, replaced or mixed up among segments that need not be read again.
+    What has changed inside them shows when it is read, or to `verify`.
+    """
+    length = tree_size = 0
+    for number in range(1, newest + 1):
+        path = segment_path(directory, number)
+        header, size = look_at_segment(files, path, number, signing)
+        if header.previous_bytes != length:
+            previous = segment_path(directory, number - 1)
+            wrong = f"This segment is {length} bytes long, and was {header.previous_bytes} when the next one began."
+            raise LogDamaged(previous, min(length, header.previous_bytes), wrong)
+        if header.tree_size < tree_size:
+            raise LogDamaged(path, 0, "This segment belongs to another history of the log than the one before it.")
+        length, tree_size = size, header.tree_size
 
 
 def check_continues(segment: Segment, tree: Frontier, previous_bytes: int) -> None:

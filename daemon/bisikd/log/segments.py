@@ -160,8 +160,8 @@ def open_segment(
     except FileNotFoundError:
         raise LogDamaged(path, 0, "This segment of the log is missing.") from None
     try:
-        header = read_header(file.read(0, MAX_HEADER_BYTES))
-        secret = _unwrap(header, number, key, signing)
+        header = _genuine_header(file, number, signing)
+        secret = _unwrap(header, key)
     except Malformed as error:
         file.close()
         raise LogDamaged(path, 0, sentence(error)) from None
@@ -173,12 +173,32 @@ def open_segment(
     return Segment(path, header, len(data), header_hash, file, SegmentOpener(secret, header_hash))
 
 
-def _unwrap(header: SegmentHeader, number: int, key: DecryptionKey, signing: VerifyKey) -> bytes:
-    """The segment's key, if the header is genuine. Raises Malformed."""
+def look_at_segment(files: FileSystem, path: Path, number: int, signing: VerifyKey) -> tuple[SegmentHeader, int]:
+    """Header and length of segment `number`, without opening what is in it. Raises LogDamaged, OSError."""
+    try:
+        file = files.open(path, writable=False)
+    except FileNotFoundError:
+        raise LogDamaged(path, 0, "This segment of the log is missing.") from None
+    try:
+        return _genuine_header(file, number, signing), file.size()
+    except Malformed as error:
+        raise LogDamaged(path, 0, sentence(error)) from None
+    finally:
+        file.close()
+
+
+def _genuine_header(file: File, number: int, signing: VerifyKey) -> SegmentHeader:
+    """The header that this server made for this number. Raises Malformed."""
+    header = read_header(file.read(0, MAX_HEADER_BYTES))
     if not signing.verify(HEADER_CONTEXT, header.unsigned(), header.signature):
         raise Malformed("this header was not signed by this server: it is damaged, or of another server's log")
     if header.number != number:
         raise Malformed(f"this is segment {header.number} under the name of segment {number}")
+    return header
+
+
+def _unwrap(header: SegmentHeader, key: DecryptionKey) -> bytes:
+    """The segment's key. Raises Malformed."""
     ours = key_hash(key.public)
     for wrapped in header.keys:
         if wrapped.recipient == ours:

@@ -4,8 +4,8 @@ It owns the list of what is checked. Every record is opened, every hash of the t
 CHECKPOINT compared, every author's signature verified, every chain and every room counted.
 """
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from bisikd.log.merkle import Frontier
 from bisikd.log.recovery import Cut, Refusal, check_continues, judge
 from bisikd.log.replay import Group, Replay, start_of
 from bisikd.log.segments import Segment, list_segments, open_segment, segment_path
+
+OnBytes = Callable[[int], None]
 
 
 @dataclass(slots=True)
@@ -54,16 +56,33 @@ class StoredRecord:
     payload: bytes
 
 
-def verify_log(directory: Path, key: DecryptionKey, signing: VerifyKey, *, files: FileSystem = REAL_FILES) -> Report:
+def log_bytes(directory: Path, *, files: FileSystem = REAL_FILES) -> int:
+    """The bytes in all segments, for telling how far a reading has come; 0 where that cannot be known."""
+    total = 0
+    with suppress(OSError, LogDamaged):
+        for number in list_segments(files, directory):
+            with closing(files.open(segment_path(directory, number), writable=False)) as file:
+                total += file.size()
+    return total
+
+
+def verify_log(
+    directory: Path,
+    key: DecryptionKey,
+    signing: VerifyKey,
+    *,
+    files: FileSystem = REAL_FILES,
+    on_bytes: OnBytes | None = None,
+) -> Report:
     """Check everything. `key` is the server's or the auditor's, `signing` the server's. Changes nothing.
 
     Stops at the first damage to the files, since hashes behind it mean nothing; goes on after a record that is
-    whole and wrong.
+    whole and wrong. `on_bytes` is told how much of `log_bytes` has been read.
     """
     report = Report()
     check = _Check(report)
     try:
-        for segment, group, tree in _groups(files, directory, key, signing, report):
+        for segment, group, tree in _groups(files, directory, key, signing, report, on_bytes):
             check.group(segment, group, tree, signing)
     except LogDamaged as error:
         report.problems.append(f"{error} Nothing behind this was checked.")
@@ -71,19 +90,29 @@ def verify_log(directory: Path, key: DecryptionKey, signing: VerifyKey, *, files
 
 
 def iter_records(
-    directory: Path, key: DecryptionKey, signing: VerifyKey, *, files: FileSystem = REAL_FILES
+    directory: Path,
+    key: DecryptionKey,
+    signing: VerifyKey,
+    *,
+    files: FileSystem = REAL_FILES,
+    on_bytes: OnBytes | None = None,
 ) -> Iterator[StoredRecord]:
     """Every stored leaf, oldest first, a group in memory at a time; may run beside a daemon. Raises LogDamaged."""
-    for segment, group, tree in _groups(files, directory, key, signing, Report()):
+    for segment, group, tree in _groups(files, directory, key, signing, Report(), on_bytes):
         for index, leaf in enumerate(group.leaves, start=tree.size - len(group.leaves)):
             yield StoredRecord(segment.number, leaf.offset, index, leaf.kind, leaf.payload)
 
 
 def _groups(
-    files: FileSystem, directory: Path, key: DecryptionKey, signing: VerifyKey, report: Report
+    files: FileSystem,
+    directory: Path,
+    key: DecryptionKey,
+    signing: VerifyKey,
+    report: Report,
+    on_bytes: OnBytes | None,
 ) -> Iterator[tuple[Segment, Group, Frontier]]:
     """Every settled group with the tree after it. Raises LogDamaged where recovery would refuse."""
-    tree, length = Frontier(), 0
+    tree, length, before = Frontier(), 0, 0
     with _readable(directory):
         numbers = list_segments(files, directory)
     for number in numbers:
@@ -95,9 +124,12 @@ def _groups(
             replay = Replay(segment, start_of(segment), tree)
             for group in replay:
                 yield segment, group, replay.tree
+                if on_bytes is not None:
+                    on_bytes(before + group.end.offset)
             tree = replay.tree
             extent = replay.extent(last=number == numbers[-1])
             length = extent.size
+            before += length
         verdict = judge(extent, last=number == numbers[-1])
         if isinstance(verdict, Refusal):
             raise LogDamaged(segment.path, verdict.offset, verdict.sentence)

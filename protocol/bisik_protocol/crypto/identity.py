@@ -52,6 +52,24 @@ class _PublicKey:
             raise RemoteProtocolError("key") from None
         return cls(bytes(modulus), key)
 
+    @classmethod
+    def from_pem(cls, pem: bytes) -> Self:
+        """Load what `to_pem` wrote. Raises LocalProtocolError, with a sentence, for anything else."""
+        try:
+            key = serialization.load_pem_public_key(pem)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise LocalProtocolError("this is not a public key in PEM form") from None
+        if not isinstance(key, rsa.RSAPublicKey):
+            raise LocalProtocolError("this is not an RSA key")
+        numbers = key.public_numbers()
+        if key.key_size != RSA_BITS or numbers.e != PUBLIC_EXPONENT or not numbers.n & 1:
+            raise LocalProtocolError("this RSA key is not 3072 bits with exponent 65537")
+        return cls(numbers.n.to_bytes(MODULUS_BYTES), key)
+
+    def to_pem(self) -> bytes:
+        """SubjectPublicKeyInfo in PEM, as OpenSSL writes public keys."""
+        return self._key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
 
 class VerifyKey(_PublicKey):
     """Verifies what a server or a device signed."""

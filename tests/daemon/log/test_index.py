@@ -196,3 +196,23 @@ def test_without_room_for_the_index_it_goes_on_in_memory(tmp_path: Path, talk: T
         log.close()
         log = open_real(tmp_path / "log")
     log.close()
+
+
+@pytest.mark.parametrize("harm", ["cut", "grown", "gone", "another's", "header"])
+def test_a_start_sees_what_became_of_segments_that_it_need_not_read(directory: Path, harm: str) -> None:
+    """The index knows them: their length, header and place are looked at all the same, and the file is named."""
+    old = directory / "00000001.segment"
+    content = old.read_bytes()
+    match harm:
+        case "cut":
+            old.write_bytes(content[:-1])
+        case "grown":
+            old.write_bytes(content + b"\0")
+        case "gone":
+            old.unlink()
+        case "another's":
+            old.write_bytes((directory / "00000002.segment").read_bytes())
+        case "header":
+            old.write_bytes(content[:100] + bytes((content[100] ^ 1,)) + content[101:])
+    with pytest.raises(LogDamaged, match=r"00000001\.segment, byte \d+: This"):
+        open_real(directory)
