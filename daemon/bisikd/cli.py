@@ -16,6 +16,7 @@ import click
 from bisikd.admin import ask
 from bisikd.commands.common import config_option, flags_of, json_option, set_option, state_option
 from bisikd.commands.config import config as config_commands
+from bisikd.commands.install import install_command, uninstall_command
 from bisikd.commands.log import log as log_commands
 from bisikd.config import load, load_settings
 from bisikd.errors import BisikdError, NotRunning
@@ -66,6 +67,8 @@ def run(as_json: bool, **flags: Any) -> None:
 
 cli.add_command(config_commands)
 cli.add_command(log_commands)
+cli.add_command(install_command)
+cli.add_command(uninstall_command)
 
 
 @cli.command()

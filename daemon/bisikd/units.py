@@ -51,7 +51,9 @@ def this_machine() -> Machine:
         importlib.import_module(name)
     python = Path(sys.executable)
     libraries = {path.parent for path in _mapped_libraries(Path("/proc/self/maps").read_text(encoding="utf-8"))}
-    imports = _import_roots(sys.modules.values(), sys.path)
+    # Not where the script that was started lies: beside it are other programs.
+    modules = [module for name, module in sys.modules.items() if name != "__main__"]
+    imports = _import_roots(modules, sys.path)
     programs = {*_hops(python), *_loader(python)}
     settings = Path(sys.prefix) / "pyvenv.cfg"
     everything = {*programs, *libraries, *imports} | ({settings} if settings.exists() else set())
