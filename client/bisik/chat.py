@@ -47,8 +47,6 @@ class Chat:
 
     def __init__(self, profile: Profile, store: Store, device: SigningKey, *, reader: str) -> None:
         self.profile = profile
-        self.name = profile.name
-        """Who one is here."""
         self._store = store
         self._conversation = Conversation(name=profile.name, device=device, store=store, reader=reader)
         self._news = News()
@@ -60,6 +58,11 @@ class Chat:
             on_change=self._conversation.reader.put_side,
             on_turn=self._news.tell,
         )
+
+    @property
+    def name(self) -> str:
+        """Who one is here."""
+        return self._conversation.name
 
     # Saying -----------------------------------------------------------------------------------------------------
 
@@ -326,12 +329,17 @@ async def open_profile(home: Home, profile: Profile, *, reader: str) -> AsyncIte
     store = await trio.to_thread.run_sync(Store, profile.store_path)
     try:
         chat = Chat(profile, store, device, reader=reader)
+        chat._conversation.on_renamed = partial(_remember_name, home, profile)
         async with held(chat._link):
             yield chat
             chat._conversation.reader.done()
         chat._conversation.reader.save()
     finally:
         store.close()
+
+
+def _remember_name(home: Home, profile: Profile, name: str) -> None:
+    home.save(name=name, host=profile.host, port=profile.port, fingerprint=profile.fingerprint)
 
 
 def _no(reply: Reply) -> NoReturn:

@@ -56,6 +56,8 @@ class Conversation:
         self.authors = Authors(store)
         self.waiters = Waiters(self.outbox)
         self.checkpoints = Checkpoints(store)
+        self.on_renamed: Callable[[str], None] = lambda name: None
+        """Told when the server says that the account has another name now."""
         self.admitted = False
         self.failure: BisikError | None = None
         """The server will not have us; connecting again is of no use."""
@@ -63,7 +65,8 @@ class Conversation:
         """The server asks for patience, in its own words. The connection is to be given up for a while."""
         self._device = device
         self._own_key = device.public.key_hash
-        store.pin_device(self._own_key, name, device.public.modulus)
+        if store.device(self._own_key) is None:
+            store.pin_device(self._own_key, name, device.public.modulus)
         self._requests = Requests()
         self._incoming = Incoming(self.reader, self.authors, self._requests)
         self._lanes = Lanes()
@@ -203,6 +206,8 @@ class Conversation:
     def _on_login_untrusted(self, reply: Reply) -> None:
         if isinstance(reply, messages.Admitted):
             self.admitted = True
+            if reply.name != self.name:
+                self._on_renamed(reply.name)
             if reply.checkpoint is not None:
                 self.checkpoints.remember(reply.checkpoint)
             return
@@ -217,6 +222,15 @@ class Conversation:
             self.failure = Refused(refused.code, sentence)
         else:
             self.failure = refused
+
+    def _on_renamed(self, name: str) -> None:
+        """The server's operator has given the account another name."""
+        self.authors.on_renamed(self._own_key, name)
+        self.name = name
+        self.on_renamed(name)
+        self.reader.put_side(
+            Notice(text=_("You are called {name} from now on: the server's operator renamed you.").format(name=name))
+        )
 
     # Rooms ------------------------------------------------------------------------------------------------------
 
@@ -278,7 +292,7 @@ class Conversation:
 
     def _on_join_refused(self, room: _Room, refused: Refused) -> None:
         name = room.feed.room
-        if refused.code is Code.NOT_ADMITTED:
+        if not self.admitted:
             return  # the login was refused first, and that says why
         if refused.code is Code.ROOM_INVALID and room.feed.presence is Presence.WRITER:
             self.join(name)  # it does not exist yet, and begins when a member joins

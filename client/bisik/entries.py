@@ -11,11 +11,11 @@ from bisik_protocol.chat.statements import decode_statement_untrusted, message_i
 
 
 def missing_key_untrusted(entry: Entry, authors: Authors) -> bytes | None:
-    """Hash of the key that must be known before `to_event`. Raises RemoteProtocolError("statement")."""
+    """Hash of the key to ask the server about before `to_event`. Raises RemoteProtocolError("statement")."""
     if not isinstance(entry, MessageEntry):
         return None
     author = decode_statement_untrusted(entry.statement).author
-    return author if authors.get(author) is None else None
+    return author if authors.must_ask(author, entry.author) else None
 
 
 def to_event_untrusted(entry: Entry, authors: Authors) -> ChatEvent | Notice:

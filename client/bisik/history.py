@@ -87,15 +87,15 @@ class Archive:
         return entries
 
     async def _believe(self, entries: list[Entry]) -> list[ChatEvent | Notice]:
-        missing = dict.fromkeys(missing_key_untrusted(entry, self._authors) for entry in entries)
+        missing = {missing_key_untrusted(entry, self._authors): entry.author for entry in entries}
         questions = [
-            (key_hash, self._ask(partial(messages.GetDevice, key_hash=key_hash)))
-            for key_hash in missing
+            (key_hash, author, self._ask(partial(messages.GetDevice, key_hash=key_hash)))
+            for key_hash, author in missing.items()
             if key_hash is not None
         ]
-        for key_hash, waiting in questions:
+        for key_hash, author, waiting in questions:
             try:
-                learn_key_untrusted(self._authors, key_hash, await waiting)
+                learn_key_untrusted(self._authors, key_hash, author, await waiting)
             except RemoteProtocolError as error:
                 raise Nonsense(error.reason) from None
         return [to_event_untrusted(entry, self._authors) for entry in entries]

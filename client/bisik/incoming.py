@@ -141,12 +141,13 @@ class Incoming:
             if key_hash is not None and key_hash not in self._keys_asked:
                 self._keys_asked.add(key_hash)
                 self._requests.ask(
-                    partial(GetDevice, key_hash=key_hash), partial(self._on_device_untrusted, key_hash)
+                    partial(GetDevice, key_hash=key_hash),
+                    partial(self._on_device_untrusted, key_hash, entry.author),
                 )
 
-    def _on_device_untrusted(self, key_hash: bytes, reply: Reply) -> None:
+    def _on_device_untrusted(self, key_hash: bytes, author: str, reply: Reply) -> None:
         self._keys_asked.discard(key_hash)
-        news = learn_key_untrusted(self._authors, key_hash, reply)
+        news = learn_key_untrusted(self._authors, key_hash, author, reply)
         if news is not None:
             self._reader.put_side(Notice(text=news))
         stopped, self._stopped = self._stopped, {}
@@ -169,11 +170,17 @@ def decode_entry_of_untrusted(data: bytes, room: str) -> Entry:
     return entry
 
 
-def learn_key_untrusted(authors: Authors, key_hash: bytes, reply: Reply) -> str | None:
-    """Take the reply to GetDevice. A sentence where that is news for a person. Raises RemoteProtocolError."""
+def learn_key_untrusted(authors: Authors, key_hash: bytes, author: str, reply: Reply) -> str | None:
+    """Take the reply to GetDevice, which was asked because of something that `author` is to have said.
+
+    A sentence where that is news for a person. Raises RemoteProtocolError.
+    """
+    news = None
     if isinstance(reply, Device):
-        return authors.learn_untrusted(key_hash, reply)
-    if not isinstance(reply, Refused):
+        news = authors.learn_untrusted(key_hash, reply)
+    elif isinstance(reply, Refused):
+        authors.learn_unknown(key_hash)
+    else:
         raise RemoteProtocolError("reply")
-    authors.learn_unknown(key_hash)
-    return None
+    authors.asked(key_hash, author)
+    return news

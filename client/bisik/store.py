@@ -8,7 +8,7 @@ waits for the disk, for what may not (the outbox), used in worker threads. The o
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -55,10 +55,15 @@ CREATE TABLE heard (                -- the newest statement of an author's devic
 CREATE TABLE rooms (                -- joined, to be joined again at the next start
     room TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE devices (              -- whose key it is; never changed once known
+CREATE TABLE devices (              -- whose key it is: never another's once known, though its owner may be renamed
     key_hash BLOB PRIMARY KEY,
     name TEXT NOT NULL,
     modulus BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE former_names (         -- what the owner of a key was called before
+    key_hash BLOB NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (key_hash, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX devices_name ON devices (name);
 CREATE TABLE checkpoints (          -- signed by the server: the log may never become shorter than this
@@ -172,13 +177,27 @@ class Store:
             row = connection.execute("SELECT name, modulus FROM devices WHERE key_hash = ?", (key_hash,)).fetchone()
         return None if row is None else (row[0], row[1])
 
-    def pin_device(self, key_hash: bytes, name: str, modulus: bytes) -> int:
-        """Remember whose key it is, for good. Returns how many other devices of that name were known."""
+    def former_names(self, key_hash: bytes) -> frozenset[str]:
+        """What the owner of a key was called before."""
+        with self.reading() as connection:
+            rows = connection.execute("SELECT name FROM former_names WHERE key_hash = ?", (key_hash,)).fetchall()
+        return frozenset(name for (name,) in rows)
+
+    def pin_device(self, key_hash: bytes, name: str, modulus: bytes, former_names: Iterable[str] = ()) -> int:
+        """Remember whose key it is, and under which names. Returns how many other devices of that name were known."""
         with self.writing() as connection:
             (others,) = connection.execute(
-                "SELECT count(*) FROM devices WHERE name = ? AND key_hash != ?", (name, key_hash)
+                "SELECT count(*) FROM devices LEFT JOIN former_names USING (key_hash)"
+                " WHERE ? IN (devices.name, former_names.name) AND key_hash != ?",
+                (name, key_hash),
             ).fetchone()
-            connection.execute("INSERT OR IGNORE INTO devices VALUES (?, ?, ?)", (key_hash, name, modulus))
+            connection.execute(
+                "INSERT INTO devices VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name",
+                (key_hash, name, modulus),
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO former_names VALUES (?, ?)", [(key_hash, former) for former in former_names]
+            )
         return int(others)
 
     def checkpoint(self) -> tuple[int, bytes] | None:

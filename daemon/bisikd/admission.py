@@ -1,8 +1,9 @@
 """Who is let in: the join password, new names, known names, and how much guessing a session may do.
 
-Before the join password has been proved every refusal is the same refusal, so that a stranger learns nothing about
-names, and nothing that costs Argon2 or tells names apart is done for one. A device that was admitted once needs only
-its key, and is never slowed by what others guess. Argon2 runs in worker threads, at most two at once.
+Before the join password has been proved every refusal is the same refusal (but to the holder of a key whose account
+was closed, who may know), so that a stranger learns nothing about names, and nothing that costs Argon2 or tells names
+apart is done for one. A device that was admitted once needs only its key, and is never slowed by what others guess.
+Argon2 runs in worker threads, at most two at once.
 """
 
 from collections.abc import Awaitable, Callable
@@ -42,7 +43,11 @@ MAX_TRIES: Final = 3  # wrong passwords, names and login IDs in one session
 MAX_REQUESTS: Final = 32  # before a session is admitted; a person needs a handful
 MAX_WAITING_HASHES: Final = 64  # each takes 75 ms with two at once; who comes later is told so at once
 
+# Said before the join password is proved: what is no matter of names, and what only a known key's holder asks for.
+_SAID_TO_ANYBODY: Final = frozenset({Code.TRY_LATER, Code.STORAGE, Code.ACCOUNT_CLOSED})
+
 UNKNOWN_NAME: Final = "Nobody here has that name. Check how it is spelt, or register it."
+ACCOUNT_CLOSED: Final = "The operator of this server has closed your account. Ask them, if that is a surprise."
 INCORRECT_PASSWORD: Final = "Incorrect password. Try again."  # noqa: S105 # the one refusal before the proof
 
 
@@ -81,7 +86,10 @@ class Doorkeeper:
     now: Callable[[], float]
     now_ms: Callable[[], int]
     sleep: Callable[[float], Awaitable[None]] = trio.sleep
-    _accounts: trio.Lock = field(default_factory=trio.Lock)
+    accounts: trio.Lock = field(default_factory=trio.Lock)
+    """Held while accounts are changed."""
+    changing: set[str] = field(default_factory=set)
+    """Names whose account is being changed: nobody logs in by one now."""
 
     async def is_join_password(self, host: str, secret: str) -> bool:
         """Whether `secret` opens the door; somebody who guesses much from `host` waits for the answer."""
@@ -96,7 +104,7 @@ class Doorkeeper:
         """Bind a free name to its first device and return the login ID, once all of that is stored."""
         login_id = new_login_id()
         stored_form = await self._hash(self.passwords.hash, login_id)
-        async with self._accounts:
+        async with self.accounts:
             if self.users.taken(name):  # by somebody who was faster
                 raise _Refusal(Code.NAME_TAKEN, _taken(name))
             await self._store_device(name, device)
@@ -105,7 +113,9 @@ class Doorkeeper:
 
     async def add_device(self, name: str, device: VerifyKey) -> None:
         """Bind a known name to one more device, once that is stored."""
-        async with self._accounts:
+        async with self.accounts:
+            if self.users.get(name) is None:  # renamed or closed while the login ID was looked at
+                raise _Refusal(Code.NAME_UNKNOWN, UNKNOWN_NAME)
             await self._store_device(name, device)
             await self._write(self.users.add_device, name, device.modulus, self.now_ms())
 
@@ -164,7 +174,7 @@ class Admission:
         except _Refusal as refusal:
             if refusal.guessed:
                 self._tries += 1
-            if not self._proved and refusal.code not in (Code.TRY_LATER, Code.STORAGE):
+            if not self._proved and refusal.code not in _SAID_TO_ANYBODY:
                 return Refused(request.number, Code.INCORRECT_PASSWORD, INCORRECT_PASSWORD)
             return Refused(request.number, refusal.code, refusal.text)
 
@@ -202,8 +212,11 @@ class Admission:
             name = canonical_name(request.name)
         except InvalidName:
             name = ""  # nobody's
-        if known is not None and known[0].name == name:
-            return self._admit(request.number, name, device, None)
+        if known is not None and name in known[0].names:
+            self._refuse_while_changing(known[0].name)
+            return self._admit(request.number, known[0].name, device, None)
+        if known is None and self._door.users.closed_by_key(device.key_hash):
+            raise _Refusal(Code.ACCOUNT_CLOSED, ACCOUNT_CLOSED)
         self._need_proof()
         if known is not None:
             raise _Refusal(Code.DEVICE_KNOWN, f"This device belongs to {known[0].name}: log in with that name.")
@@ -222,6 +235,10 @@ class Admission:
             raise _Refusal(Code.NAME_UNKNOWN, UNKNOWN_NAME, guessed=True)
         if not right:
             raise _Refusal(Code.LOGIN_ID_INCORRECT, f"That is not the login ID of {name}. Try again.", guessed=True)
+
+    def _refuse_while_changing(self, name: str) -> None:
+        if name in self._door.changing:
+            raise _Refusal(Code.TRY_LATER, "Your account is being changed. Try again in a moment.")
 
     def _device(self, request: Register | Login) -> VerifyKey:
         """The key of the request, which must have signed for this channel."""

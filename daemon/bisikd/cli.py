@@ -18,13 +18,13 @@ from bisikd.commands.common import config_option, flags_of, json_option, set_opt
 from bisikd.commands.config import config as config_commands
 from bisikd.commands.install import install_command, uninstall_command
 from bisikd.commands.log import log as log_commands
+from bisikd.commands.users import users
 from bisikd.config import load, load_settings
 from bisikd.errors import BisikdError, NotRunning
 from bisikd.invitation import ready_of
 from bisikd.service import serve
 from bisikd.state import StateDirectory
-from bisikd.status import status_for_people, users_status
-from bisikd.users import UserStore
+from bisikd.status import status_for_people
 
 INTERRUPTED: Final = 130
 OWN_FLAGS: Final = ("--version", "--help", "-h")
@@ -99,31 +99,7 @@ def status(state: Path | None, config: Path | None, as_json: bool) -> None:
     click.echo(json.dumps(answer) if as_json else "\n".join(status_for_people(answer)))
 
 
-@cli.group()
-def users() -> None:
-    """The accounts."""
-
-
-@users.command("list")
-@state_option
-@config_option
-@json_option
-def list_users(state: Path | None, config: Path | None, as_json: bool) -> None:
-    """Print every account, and say which files are damaged."""
-    try:  # the daemon, while it runs, is the one that knows: its files may be being written
-        known = ask(load_settings(state=state, config=config).state, "users")
-    except NotRunning:
-        known = users_status(UserStore.open(_existing_state(state, config).users_directory))
-    for user in known["users"]:
-        count = len(user["devices"])
-        words = f"{user['name']}  since {user['created']}  {count} device{'' if count == 1 else 's'}"
-        click.echo(json.dumps(user) if as_json else words)
-    for damage in known["damaged"]:
-        click.echo(f"bisikd: {damage}", err=True)
-
-
-def _existing_state(state: Path | None, config: Path | None) -> StateDirectory:
-    return StateDirectory.open_existing(load_settings(state=state, config=config).state)
+cli.add_command(users)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -68,6 +68,8 @@ class PostDesk:
         await self._place(member, post, statement)
 
     async def _place(self, member: "Membership", post: Post, statement: Statement) -> None:
+        if member.connection.closed:
+            return  # the session was put out while this waited, and may have no name any more
         tip = member.tip
         digest = statement_hash(post.statement)
         match tip.place(statement.seq, statement.previous, digest):

@@ -171,8 +171,8 @@ def _newest_that_fit(entries: list[bytes]) -> list[bytes]:
 
 async def _device(session: "Session", request: GetDevice) -> Reply:
     chat = session.chat
-    if found := chat.users.by_key(request.key_hash):
-        return Device(request.number, found[0].name, found[1])
+    if found := chat.users.by_key(request.key_hash) or chat.users.closed_by_key(request.key_hash):
+        return Device(request.number, found[0].name, found[1], list(found[0].formerly))
     stored = await chat.blocking.reading(chat.log.device, request.key_hash)
     if stored is None:
         raise Refusal(Code.UNKNOWN, "This server never saw a device with that key.")

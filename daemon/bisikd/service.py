@@ -25,6 +25,7 @@ import trio
 from bisik_protocol.crypto.identity import fingerprint_text
 from bisik_protocol.transport.events import CloseCode, ConnectionOpened
 from bisik_protocol.transport.server import ServerEndpoint
+from bisikd.accounts import Accounts
 from bisikd.admin import Commands, open_admin_socket, remove_admin_socket, serve_admin
 from bisikd.blocking import in_threads
 from bisikd.chat import Chat, missing_devices
@@ -38,7 +39,7 @@ from bisikd.passwords import Passwords
 from bisikd.sessions import Sessions
 from bisikd.sockets import open_udp_socket, passed_socket, shown_address
 from bisikd.state import StateDirectory
-from bisikd.status import rooms_status, session_status, users_status
+from bisikd.status import rooms_status, session_status
 from bisikd.udp import UdpDriver
 from bisikd.users import UserStore
 from bisikd.watchdog import Watchdog
@@ -156,7 +157,11 @@ class Service:
         self._started = trio.current_time()
         self._notifier = Notifier.from_environment()
         self._journal_done = trio.Event()
-        self._commands: Commands = {"status": self._status, "invite": self._invite, "users": self._users}
+        self._commands: Commands = {
+            "status": self._status,
+            "invite": self._invite,
+            **Accounts(self._chat.doorkeeper, self._put_out).commands(),
+        }
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT, or the end of its terminal.
@@ -279,13 +284,14 @@ class Service:
             return
         nursery.start_soon(serve_admin, sock, self._commands)
 
+    def _put_out(self, name: str, code: CloseCode, reason: str) -> None:
+        if self._sessions is not None:
+            self._sessions.put_out(name, code, reason)
+
     async def _invite(self, request: dict[str, Any]) -> dict[str, str]:
         if request.get("renew") is True:
             await self._blocking.hashing(self._opened.state.rotate_join_password)
         return self._ready().as_json()
-
-    async def _users(self, request: dict[str, Any]) -> dict[str, Any]:
-        return users_status(self._opened.users)
 
     async def _status(self, request: dict[str, Any]) -> dict[str, Any]:
         now = trio.current_time()

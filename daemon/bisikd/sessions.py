@@ -63,10 +63,15 @@ class Sessions:
             self._put_out(quietest, "You are logged in too many times; this was the quietest session.")
         theirs.append(session)
 
-    def _put_out(self, session: Session, reason: str) -> None:
+    def put_out(self, name: str, code: CloseCode, reason: str) -> None:
+        """End all sessions of a user, and tell them why."""
+        for session in list(self._of_user.get(name, ())):
+            self._put_out(session, reason, code)
+
+    def _put_out(self, session: Session, reason: str, code: CloseCode = CloseCode.REFUSED) -> None:
         self.counters["put-out"] += 1
         self._forget(session)
-        session.close(CloseCode.REFUSED, reason)
+        session.close(code, reason)
         session.on_ready()
 
     async def _run(self, session: Session) -> None:

@@ -4,14 +4,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from bisik_protocol.chat.text import harmless
-from bisik_protocol.crypto.identity import fingerprint_text
-from bisikd.console import rfc3339
 from bisikd.sockets import shown_address
 
 if TYPE_CHECKING:
     from bisikd.rooms import Hub, Room
     from bisikd.session import Session
-    from bisikd.users import UserStore
 
 
 def session_status(session: "Session", now: float) -> dict[str, Any]:
@@ -49,20 +46,6 @@ def room_status(room: "Room") -> dict[str, Any]:
 
 def rooms_status(hub: "Hub") -> list[dict[str, Any]]:
     return [room_status(room) for room in sorted(hub, key=lambda room: room.name) if room.begun]
-
-
-def users_status(users: "UserStore") -> dict[str, Any]:
-    """Every account, by name, and what is wrong with files that hold none."""
-    accounts = [
-        {
-            "type": "user",
-            "name": user.name,
-            "created": rfc3339(user.created_ms),
-            "devices": [fingerprint_text(device.key_hash) for device in user.devices],
-        }
-        for user in sorted(users, key=lambda user: user.name)
-    ]
-    return {"users": accounts, "damaged": list(map(str, users.damaged))}
 
 
 def status_for_people(status: dict[str, Any]) -> Iterable[str]:

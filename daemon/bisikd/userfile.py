@@ -3,8 +3,11 @@
 It owns the text form and refuses what it did not write, by line. It must not know of other accounts.
 
     name = "tama"
+    role = "member"             # or "moderator" or "owner"; may be left out
     created_ms = 1795338000123
     login_id = "$argon2id$..."
+    formerly = ["budi"]         # only after a rename: these names stay taken
+    removed_ms = 1795338000123  # only in an account that was closed: it keeps its names, and nobody can use it
 
     [[devices]]
     fingerprint = "aaaq..."     # base32 of the key's hash: finds a damaged key, and names it to people
@@ -16,12 +19,14 @@ import re
 import tomllib
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
+from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import tomli_w
 
+from bisik_protocol.chat.messages import MAX_FORMER_NAMES
 from bisik_protocol.chat.names import InvalidName, canonical_name
 from bisik_protocol.crypto.identity import VerifyKey, fingerprint_text
 from bisik_protocol.errors import RemoteProtocolError
@@ -47,6 +52,14 @@ class Device:
         return sha256(self.modulus).digest()
 
 
+class Role(Enum):
+    """What an account may do beside talking; the operator gives it."""
+
+    MEMBER = "member"
+    MODERATOR = "moderator"
+    OWNER = "owner"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """An account as it is on the disk. A change makes a new one."""
@@ -55,6 +68,16 @@ class User:
     created_ms: int
     login_id_hash: str = field(repr=False)
     devices: tuple[Device, ...]
+    role: Role = Role.MEMBER
+    formerly: tuple[str, ...] = ()
+    """Names that the account had before, oldest first; what was said under them stays theirs."""
+    removed_ms: int | None = None
+    """When the operator closed the account. It is kept so that nobody else takes its names."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that is taken by this account."""
+        return (*self.formerly, self.name)
 
 
 # File names --------------------------------------------------------------------------------------------------------
@@ -103,19 +126,24 @@ class _Wrong(Exception):  # noqa: N818
 
 
 def encode_user(user: User) -> bytes:
-    content = {
+    content: dict[str, Any] = {
         "name": user.name,
+        "role": user.role.value,
         "created_ms": user.created_ms,
         "login_id": user.login_id_hash,
-        "devices": [
-            {
-                "fingerprint": fingerprint_text(device.key_hash),
-                "key": b64encode(device.modulus).decode(),
-                "added_ms": device.added_ms,
-            }
-            for device in user.devices
-        ],
     }
+    if user.formerly:
+        content["formerly"] = list(user.formerly)
+    if user.removed_ms is not None:
+        content["removed_ms"] = user.removed_ms
+    content["devices"] = [
+        {
+            "fingerprint": fingerprint_text(device.key_hash),
+            "key": b64encode(device.modulus).decode(),
+            "added_ms": device.added_ms,
+        }
+        for device in user.devices
+    ]
     return tomli_w.dumps(content).encode()
 
 
@@ -171,7 +199,7 @@ def _find_line(text: str, wrong: _Wrong) -> int | None:
 
 
 def _user_of(content: dict[str, Any], name: str) -> User:
-    _refuse_unknown(content, ("name", "created_ms", "login_id", "devices"))
+    _refuse_unknown(content, ("name", "role", "created_ms", "login_id", "formerly", "removed_ms", "devices"))
     if content.get("name") != name:
         raise _Wrong("the name in it is not the one that the file is called after", "name")
     login_id_hash = content.get("login_id")
@@ -185,7 +213,32 @@ def _user_of(content: dict[str, Any], name: str) -> User:
         created_ms=_time_of(content, "created_ms"),
         login_id_hash=login_id_hash,
         devices=tuple(_device_of(table, place) for place, table in enumerate(devices)),
+        role=_role_of(content),
+        formerly=_formerly_of(content),
+        removed_ms=_time_of(content, "removed_ms") if "removed_ms" in content else None,
     )
+
+
+def _role_of(content: dict[str, Any]) -> Role:
+    try:
+        return Role(content.get("role", Role.MEMBER.value))
+    except ValueError:
+        known = ", ".join(role.value for role in Role)
+        raise _Wrong(f"the role in it is none of {known}", "role") from None
+
+
+def _formerly_of(content: dict[str, Any]) -> tuple[str, ...]:
+    names = content.get("formerly", [])
+    if not isinstance(names, list) or len(names) > MAX_FORMER_NAMES:
+        raise _Wrong(f"its former names are not a list of at most {MAX_FORMER_NAMES}", "formerly")
+    for name in names:
+        try:
+            spelt = canonical_name(name) if isinstance(name, str) else None
+        except InvalidName:
+            spelt = None
+        if spelt != name or spelt is None:
+            raise _Wrong("a former name in it is no name", "formerly")
+    return tuple(names)
 
 
 def _device_of(table: dict[str, Any], place: int) -> Device:

@@ -355,13 +355,16 @@ class TestStore:
         store.forget_room("#a")
         assert store.rooms() == ["#b"]
 
-    def test_a_pinned_key_keeps_its_name(self) -> None:
-        """Whatever is said later; other devices of the name are counted."""
+    def test_a_pinned_key_keeps_its_modulus_and_all_its_names(self) -> None:
+        """Other devices of a name, present or former, are counted."""
         store = Store(None)
         assert store.pin_device(b"k" * 32, "ayu", b"m") == 0
-        assert store.pin_device(b"k" * 32, "bima", b"m") == 0
-        assert store.device(b"k" * 32) == ("ayu", b"m")
+        assert store.pin_device(b"k" * 32, "bima", b"x", ["ayu"]) == 0
+        assert store.device(b"k" * 32) == ("bima", b"m")
+        assert store.former_names(b"k" * 32) == {"ayu"}
         assert store.pin_device(b"l" * 32, "ayu", b"n") == 1
+        assert store.pin_device(b"m" * 32, "bima", b"n") == 1
+        assert store.pin_device(b"n" * 32, "dewi", b"n") == 0
 
     def test_only_the_longest_checkpoint_is_kept(self) -> None:
         """A shorter log is no news."""

@@ -1,6 +1,8 @@
 """The accounts: unique to the eye, true only once they are on the disk, and damaged one at a time."""
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 import bisikd.users
 from bisikd.passwords import Cost, Passwords
 from bisikd.userfile import file_name_of, name_of_file
-from bisikd.users import MAX_DEVICES, DeviceTaken, NameTaken, NotWritten, TooMany, UserStore
+from bisikd.users import MAX_DEVICES, DeviceTaken, NameTaken, NotWritten, Role, TooMany, UserStore
 from tests.support.failing_files import FailingFiles, Killed, each_call
 
 LOGIN_ID_HASH = Passwords(Cost(memory_kib=8, passes=1, lanes=1)).hash("k7mq")
@@ -211,6 +213,123 @@ def test_after_a_directory_that_could_not_be_synced_no_account_changes(tmp_path:
     assert not (tmp_path / "users" / "budi.toml").exists()
 
 
+def test_a_kill_in_any_change_leaves_the_account_from_before_or_from_after_it(
+    tmp_path: Path, changed: tuple[str, Callable[[UserStore], object]]
+) -> None:
+    """At every call to the disk, for every kind of change; and no name is let go, taken twice, or left over."""
+    directory = tmp_path / "users"
+    directory.mkdir()
+
+    def begin() -> UserStore:
+        for path in directory.iterdir():
+            path.unlink()
+        return store_with_tama(directory)
+
+    def act(files: FailingFiles) -> None:
+        store = begin()
+        store._files = files
+        changed[1](store)
+
+    before = [*begin()]
+    act(FailingFiles())
+    after = [*UserStore.open(directory), *UserStore.open(directory).closed]
+    assert after != before
+    for at in each_call(act):
+        with pytest.raises(Killed):
+            act(FailingFiles(at, dead=True))
+        again = UserStore.open(directory)
+        assert again.damaged == []
+        assert [*again, *again.closed] in (before, after)
+        assert again.taken("tama") == (changed[0] != "forget" or len(again) == 1)
+        assert len(list(directory.iterdir())) == len(again) + len(again.closed)
+
+
+@pytest.fixture(params=["rename", "role", "close", "forget"])
+def changed(request: pytest.FixtureRequest) -> tuple[str, Callable[[UserStore], object]]:
+    changes: dict[str, Callable[[UserStore], object]] = {
+        "rename": lambda store: store.rename("tama", "sari"),
+        "role": lambda store: store.change("tama", lambda user: replace(user, role=Role.OWNER)),
+        "close": lambda store: store.close_account("tama", NOW_MS + 1),
+        "forget": lambda store: store.forget("tama"),
+    }
+    return request.param, changes[request.param]
+
+
+# Renaming, closing, forgetting -------------------------------------------------------------------------------------
+
+
+def test_after_a_rename_the_device_speaks_under_the_new_name_and_the_old_one_stays_taken(tmp_path: Path) -> None:
+    """Whoever read what tama said is never shown another tama."""
+    store = store_with_tama(tmp_path)
+    store.rename("tama", "sari")
+    for seen in (store, UserStore.open(tmp_path)):
+        user = seen.get("sari")
+        assert user is not None
+        assert user.formerly == ("tama",)
+        assert seen.get("tama") is None
+        assert seen.by_key(key_hash(1)) == (user, device(1))
+        assert seen.taken("tama")
+        assert seen.taken("tarna")
+        with pytest.raises(NameTaken):
+            seen.create("tama", device(2), LOGIN_ID_HASH, NOW_MS)
+    assert [path.name for path in tmp_path.iterdir()] == ["sari.toml"]
+
+
+def test_an_account_may_have_a_former_name_back_or_one_that_looks_like_its_own(tmp_path: Path) -> None:
+    """Its names are taken for others, not for itself; its present one is no new one."""
+    store = store_with_tama(tmp_path)
+    store.rename("tama", "tarna")
+    store.rename("tarna", "tama")
+    user = UserStore.open(tmp_path).get("tama")
+    assert user is not None
+    assert user.formerly == ("tarna",)
+    with pytest.raises(NameTaken):
+        store.rename("tama", "tama")
+    store.create("budi", device(2), LOGIN_ID_HASH, NOW_MS)
+    with pytest.raises(NameTaken):
+        store.rename("budi", "tarna")
+
+
+def test_a_file_from_before_a_rename_that_says_more_is_damage_and_is_kept(tmp_path: Path) -> None:
+    """Only what the rename itself left is cleared away; a file that somebody put back is a person's to judge."""
+    store = store_with_tama(tmp_path)
+    old = (tmp_path / "tama.toml").read_bytes()
+    store.rename("tama", "sari")
+    store.add_device("sari", device(2), NOW_MS)
+    (tmp_path / "tama.toml").write_bytes(old)
+    again = UserStore.open(tmp_path)
+    assert [user.name for user in again] == ["sari"]
+    assert [damage.name for damage in again.damaged] == ["tama"]
+    assert (tmp_path / "tama.toml").read_bytes() == old
+
+
+def test_a_closed_account_lets_nobody_in_and_keeps_its_name(tmp_path: Path) -> None:
+    """Its device is a stranger's that may be told why; forgetting it lets the name go."""
+    store = store_with_tama(tmp_path)
+    store.close_account("tama", NOW_MS + 1)
+    for seen in (store, UserStore.open(tmp_path)):
+        assert seen.get("tama") is None
+        assert list(seen) == []
+        assert seen.by_key(key_hash(1)) is None
+        assert seen.closed_by_key(key_hash(1)) == (seen.get_closed("tama"), device(1))
+        assert seen.closed_by_key(key_hash(2)) is None
+        assert seen.taken("tama")
+        assert [user.removed_ms for user in seen.closed] == [NOW_MS + 1]
+    store.create("sari", device(1), LOGIN_ID_HASH, NOW_MS)  # the device may begin anew
+    assert UserStore.open(tmp_path).damaged == []
+    store.forget("tama")
+    assert not store.taken("tama")
+    assert [user.name for user in UserStore.open(tmp_path)] == ["sari"]
+
+
+def test_a_reader_beside_a_daemon_changes_nothing(tmp_path: Path) -> None:
+    """What looks like a crash's leftover may be what the daemon is writing this moment."""
+    store_with_tama(tmp_path)
+    (tmp_path / ".sari.toml.new").write_bytes(b"half")
+    assert len(UserStore.open(tmp_path, finish=False)) == 1
+    assert (tmp_path / ".sari.toml.new").exists()
+
+
 # Damage ------------------------------------------------------------------------------------------------------------
 
 
@@ -249,14 +368,18 @@ def damaged_line(directory: Path, old: str, new: str) -> tuple[int | None, str]:
         ('name = "tama"', 'name = "tama', 1, "not TOML"),
         ('name = "tama"', 'name = "budi"', 1, "not the one that the file is called after"),
         ('name = "tama"\n', "", None, "not the one that the file is called after"),
-        ("created_ms = 1", "created_ms = -1", 2, "milliseconds"),
-        ("created_ms = 1", "created_ms = 1.", 2, "milliseconds"),
-        ("$argon2id$", "$argon2i$", 3, "Argon2id hash"),
-        ("[[devices]]", "[[device]]", 5, "something in it that no account has"),
-        ('fingerprint = "', 'fingerprint = "x', 6, "does not match its fingerprint"),
-        ("key = ", "kay = ", 7, "something in it that no account has"),
-        ("added_ms = ", "# added_ms = ", 5, "milliseconds"),
-        ('key = "', 'key = "AAAA', 7, "not an RSA key"),
+        ("created_ms = 1", "created_ms = -1", 3, "milliseconds"),
+        ("created_ms = 1", "created_ms = 1.", 3, "milliseconds"),
+        ("$argon2id$", "$argon2i$", 4, "Argon2id hash"),
+        ('role = "member"', 'role = "king"', 2, "none of member, moderator, owner"),
+        ("[[devices]]", 'formerly = "budi"\n[[devices]]', 6, "not a list"),
+        ("[[devices]]", 'formerly = ["Budi"]\n[[devices]]', 6, "no name"),
+        ("[[devices]]", "removed_ms = true\n[[devices]]", 6, "milliseconds"),
+        ("[[devices]]", "[[device]]", 6, "something in it that no account has"),
+        ('fingerprint = "', 'fingerprint = "x', 7, "does not match its fingerprint"),
+        ("key = ", "kay = ", 8, "something in it that no account has"),
+        ("added_ms = ", "# added_ms = ", 6, "milliseconds"),
+        ('key = "', 'key = "AAAA', 8, "not an RSA key"),
     ],
 )
 def test_a_damaged_file_costs_its_own_user_and_is_reported_by_line(

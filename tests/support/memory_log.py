@@ -61,6 +61,7 @@ class MemoryLog:
                 present.remove(entry.author)
             case MessageEntry():
                 statement = decode_statement_untrusted(entry.statement)
+                assert self._devices[statement.author][0] == entry.author, "a key speaks under its newest name"
                 chain = self._chains.setdefault((entry.room, statement.author), [])
                 chain.append(payload)
                 assert statement.seq == len(chain), "a device's statements are numbered from 1 without gaps"

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from bisikd.config import Flags
+from bisikd.config import Flags, load_settings
+from bisikd.state import StateDirectory
 
 Decorator = Callable[[Any], Any]
 
@@ -33,3 +34,8 @@ def flags_of(
 ) -> Flags:
     """The flags of a command line, by the names that the options above give them."""
     return Flags(state=state, config=config, listen=listen, public_host=public_host, sets=sets)
+
+
+def existing_state(state: Path | None, config: Path | None) -> StateDirectory:
+    """What a daemon made there, running or not; nothing is locked. Raises StateError, UsageProblem."""
+    return StateDirectory.open_existing(load_settings(state=state, config=config).state)

@@ -18,6 +18,7 @@ from bisik_protocol.errors import RemoteProtocolError
 CONTROL_LANE: Final = 0
 
 MAX_NAME_BYTES: Final = 64  # as much as an IRC network would ever show, and then some
+MAX_FORMER_NAMES: Final = 16  # of one account
 MAX_ROOM_BYTES: Final = 64
 MAX_PASSWORD_BYTES: Final = 256
 MAX_PAGE_ENTRIES: Final = 50  # a page of history; a reply also stays under MAX_PAGE_BYTES
@@ -148,6 +149,7 @@ class Code(Enum):
     NAME_UNKNOWN = "name-unknown"
     LOGIN_ID_INCORRECT = "login-id-incorrect"
     DEVICE_KNOWN = "device-known"  # the key belongs to another name
+    ACCOUNT_CLOSED = "account-closed"  # the device was admitted once, and its account is no more
     NOT_ADMITTED = "not-admitted"
     ALREADY_ADMITTED = "already-admitted"
     ROOM_INVALID = "room-invalid"
@@ -221,9 +223,12 @@ class History(Struct, frozen=True, array_like=True, tag="history"):
 
 
 class Device(Struct, frozen=True, array_like=True, tag="device"):
+    """`formerly` are names that the key's account had before: what it said then has them."""
+
     number: RequestNumber
     name: Name
     device: Modulus
+    formerly: Annotated[list[Name], Meta(max_length=MAX_FORMER_NAMES)] = []  # msgspec copies it
 
 
 class PostRefused(Struct, frozen=True, array_like=True, tag="post-refused"):
