@@ -197,6 +197,28 @@ class Chat:
         reply = await self._ask(partial(messages.ListMembers, room=room_name(room)))
         return reply.members if isinstance(reply, messages.Members) else _no(reply)
 
+    async def set_away(self, text: str | None) -> None:
+        """Tell who asks who is there that one is away, and why; None: back. It lasts until this chat is closed."""
+        self._conversation.away = _cut(text)
+        reply = await self._ask(partial(messages.SetAway, text=self._conversation.away))
+        if not isinstance(reply, messages.Done):
+            _no(reply)
+
+    async def who_confirmed(self, room: str, seq: int) -> messages.Confirmed:
+        """Who has an entry of a room that one is in, and who said so by hand. Raises Refused."""
+        reply = await self._ask(partial(messages.GetConfirmed, room=room_name(room), seq=seq))
+        return reply if isinstance(reply, messages.Confirmed) else _no(reply)
+
+    def newest(self, room: str, *, own: bool = False) -> int:
+        """The newest entry of a room that has come here, or the newest one that went out from here; 0 for none."""
+        name = room_name(room)
+        return self._conversation.outbox.newest_stored(name) if own else self._conversation.position(name)
+
+    def confirm(self, room: str, seq: int) -> None:
+        """Confirm by hand what was said in a room up to this entry. That it has arrived is said without asking."""
+        self._conversation.confirm(room_name(room), seq)
+        self._link.kick()
+
     def history(self, room: str = LOBBY) -> Archive:
         """What was said in a room, from the server's log."""
         return Archive(room_name(room), self._ask, self._conversation.authors)
@@ -354,6 +376,11 @@ def room_name(text: str) -> str:
         return canonical_room(text)
     except InvalidName as error:
         raise WrongUsage(str(error)) from None
+
+
+def _cut(text: str | None) -> str | None:
+    """As much of it as others are shown."""
+    return text and (text.encode("utf-8", "ignore")[: messages.MAX_AWAY_BYTES].decode("utf-8", "ignore") or None)
 
 
 def _sayable(text: str) -> str:

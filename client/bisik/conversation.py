@@ -14,6 +14,7 @@ from functools import partial
 
 from bisik.authors import Authors
 from bisik.checkpoints import Checkpoints
+from bisik.confirming import Confirming
 from bisik.errors import BisikError, Refused
 from bisik.events import Event, Notice, OwnMessage
 from bisik.i18n import _
@@ -56,23 +57,31 @@ class Conversation:
         self.authors = Authors(store)
         self.waiters = Waiters(self.outbox)
         self.checkpoints = Checkpoints(store)
+<<<<<<< HEAD
         self.on_renamed: Callable[[str], None] = lambda name: None
         """Told when the server says that the account has another name now."""
+=======
+        self.away: str | None = None
+        """What others see who ask who is there; said again on every connection."""
+>>>>>>> 2308041 (Tell authors how far their messages have come, and let people confirm by hand)
         self.admitted = False
         self.failure: BisikError | None = None
         """The server will not have us; connecting again is of no use."""
         self.come_back_later: str | None = None
         """The server asks for patience, in its own words. The connection is to be given up for a while."""
+        self._store = store
         self._device = device
         self._own_key = device.public.key_hash
         if store.device(self._own_key) is None:
             store.pin_device(self._own_key, name, device.public.modulus)
         self._requests = Requests()
-        self._incoming = Incoming(self.reader, self.authors, self._requests)
+        self._incoming = Incoming(self.reader, self.authors, self._requests, name=name)
         self._lanes = Lanes()
         self._rooms: dict[str, _Room] = {}
         self._leaving: list[OnRoom] = []
         self._posts: list[tuple[int, bytes]] = []
+        self._confirming = Confirming()
+        self._now = 0.0  # when anything came, or was looked for, last
 
     # Told by whoever drives it ----------------------------------------------------------------------------------
 
@@ -90,6 +99,8 @@ class Conversation:
         for name in self.outbox.rooms():
             if name not in self._rooms:
                 self._follow(name, Presence.WRITER)
+        if self.away is not None:
+            self._requests.ask(partial(messages.SetAway, text=self.away), lambda _reply: None, again=False)
         for room in self._rooms.values():
             self._ask_to_join(room)
         self._requests.release()
@@ -109,6 +120,7 @@ class Conversation:
 
     def receive_message_untrusted(self, lane: int, data: bytes, now: float) -> None:
         """A message came. Raises RemoteProtocolError: then the connection must be closed."""
+        self._now = now
         if lane == CONTROL_LANE:
             self._on_control_untrusted(data, now)
         else:
@@ -119,7 +131,7 @@ class Conversation:
     def messages_to_send(self) -> list[tuple[int, bytes]]:
         """(lane, message) pairs for the connection that stands."""
         posts, self._posts = self._posts, []
-        return [(CONTROL_LANE, request) for request in self._requests.take()] + posts
+        return [(CONTROL_LANE, request) for request in self._requests.take()] + posts + self._confirmations()
 
     @property
     def is_expecting(self) -> bool:
@@ -128,9 +140,12 @@ class Conversation:
 
     def next_timeout(self) -> float | None:
         times = [room.posting.retry_at for room in self._rooms.values()]
+        if self.admitted:
+            times.append(self._confirming.next_timeout())
         return min((time for time in times if time is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
+        self._now = now
         for room in self._rooms.values():
             room.posting.handle_timeout(now)
             self._rejoin_if_needed(room)
@@ -175,6 +190,7 @@ class Conversation:
     def leave(self, name: str, *, on_reply: OnRoom | None = None) -> None:
         """Follow the room no more. What waits to be posted there still goes out."""
         room = self._rooms.pop(name, None)
+        self._confirming.forget(name)
         if room is not None:
             self._leave_lane(room, on_reply)
         elif on_reply is not None:
@@ -190,6 +206,16 @@ class Conversation:
         else:
             self._flush(room)
 
+    def position(self, name: str) -> int:
+        """The newest entry of a room that has come, or was read before; 0 for none."""
+        room = self._rooms.get(name)
+        return 0 if room is None else max(room.feed.position or 0, room.followed.read)
+
+    def confirm(self, name: str, seq: int) -> None:
+        """The person confirms what was said in a room, up to this entry. For good: it is said again when needed."""
+        self._store.confirm(name, seq)
+        self._confirming.by_hand(name, seq)
+
     # The control lane -------------------------------------------------------------------------------------------
 
     def _on_control_untrusted(self, data: bytes, now: float) -> None:
@@ -198,6 +224,8 @@ class Conversation:
             room = self._rooms.get(message.room)
             if room is not None:
                 self._on_post_refused(room, message, now)
+        elif isinstance(message, messages.Delivered):
+            self._on_delivered(message)
         elif isinstance(message, messages.CheckpointSeen):
             self.checkpoints.remember(message.note)
         else:
@@ -278,6 +306,7 @@ class Conversation:
         if not wanted:
             self._lanes.retire(reply.lane)
             return
+        self._on_lane(room)
         early = self._lanes.open(reply.lane, name)
         if not room.feed.on_joined(reply):
             self._incoming.on_log_shorter(room.followed)
@@ -316,6 +345,38 @@ class Conversation:
             if own:
                 self._on_own_entry(room, entry)
         self._incoming.on_entry(room.followed, entry, own=own)
+
+    def _on_lane(self, room: _Room) -> None:
+        """Say again what this reader has already read, and what its person has confirmed."""
+        if room.feed.presence is Presence.MEMBER:
+            name = room.feed.room
+            self._confirming.on_delivered(name, max(room.followed.read, room.feed.position or 0))
+            self._confirming.by_hand(name, self._store.confirmed(name))
+            self._confirming.on_joined(name)
+
+    def _confirmations(self) -> list[tuple[int, bytes]]:
+        """What is to be confirmed now, on the rooms' lanes."""
+        if not self.admitted:
+            return []
+        for name, room in self._rooms.items():
+            if room.feed.presence is Presence.MEMBER and room.followed.delivered:
+                self._confirming.on_delivered(name, room.followed.delivered)
+        lanes = {name: room.feed.lane for name, room in self._rooms.items()}
+        due = self._confirming.due(self._now)
+        return [(lane, messages.encode(confirm)) for name, confirm in due if (lane := lanes.get(name)) is not None]
+
+    def _on_delivered(self, told: messages.Delivered) -> None:
+        for count in told.counts:
+            outbox_id = self.outbox.stored_as(told.room, count.seq)
+            if outbox_id is not None:
+                event = OwnMessage(
+                    state="delivered",
+                    room=told.room,
+                    outbox_id=outbox_id,
+                    delivered=count.delivered,
+                    members=count.members,
+                )
+                self.reader.put_side(event)
 
     def _on_own_entry(self, room: _Room, entry: MessageEntry) -> None:
         digest = statement_hash(entry.statement)

@@ -23,6 +23,7 @@ from bisik_protocol.chat.text import harmless
 ANSWER_S: Final = 8.0  # how long a command may wait for the server before typing goes on
 HISTORY_LINES: Final = 20
 MAX_HISTORY_LINES: Final = 1000
+MAX_NUMBER: Final = (1 << 53) - 1  # of a message in its room
 
 
 class Front(Protocol):
@@ -132,7 +133,7 @@ class Desk:
         await self._patiently(answer())
 
     async def _history(self, argument: str) -> None:
-        count = _count(argument) if argument else HISTORY_LINES
+        count = _count(argument, MAX_HISTORY_LINES) if argument else HISTORY_LINES
 
         async def answer() -> None:
             self._front.show_past(await self._chat.history(self._front.room).last(count, messages_only=True))
@@ -144,8 +145,8 @@ class Desk:
     async def _nick(self, argument: str) -> None:
         self._tell(
             _(
-                "You are {name}. A name is bound to its keys and to what they signed, so it does not change; another"
-                " name is another account: bisik --home DIR join INVITE --name NAME"
+                "You are {name}. A name is bound to its keys and to what they signed: only whoever runs the server can"
+                " change it. Another name is another account: bisik --home DIR join INVITE --name NAME"
             ).format(name=self._chat.name)
         )
 
@@ -163,6 +164,36 @@ class Desk:
         self._ignored = self._chat.ignore(name, ignored=ignored)
         told = _("What {name} says is hidden here from now on.") if ignored else _("You see again what {name} says.")
         self._tell(told.format(name=name))
+
+    async def _away(self, argument: str) -> None:
+        await self._patiently(self._chat.set_away(argument or None))
+        self._tell(_("Who asks sees that you are away.") if argument else _("You are back."))
+
+    async def _ack(self, argument: str) -> None:
+        room = self._front.room
+        if argument:
+            await self._patiently(self._tell_who_has(room, self._asked_for(room, argument)))
+            return
+        newest = self._chat.newest(room)
+        self._chat.confirm(room, newest)
+        self._tell(
+            _("You have confirmed what was said in {room}, up to number {number}.").format(room=room, number=newest)
+        )
+
+    def _asked_for(self, room: str, argument: str) -> int:
+        """The message that /ack asks about: a number, or one's own last, or the last. Raises WrongUsage."""
+        if argument == "?":
+            return self._chat.newest(room, own=True) or self._chat.newest(room)
+        return _count(argument, MAX_NUMBER)
+
+    async def _tell_who_has(self, room: str, seq: int) -> None:
+        answer = await self._chat.who_confirmed(room, seq)
+        told = _("Message {number} is with {count} of {members}").format(
+            number=seq, count=len(answer.delivered), members=answer.members
+        )
+        names = f": {', '.join(answer.delivered)}" if answer.delivered else ""
+        by_hand = _(" Confirmed by hand: {names}.").format(names=", ".join(answer.by_hand)) if answer.by_hand else ""
+        self._tell(f"{told}{names}.{by_hand}")
 
     async def _invite(self, argument: str) -> None:
         profile = self._chat.profile
@@ -186,10 +217,10 @@ class Desk:
             self._tell(_("The server does not answer now. Try again later."))
 
 
-def _count(text: str) -> int:
+def _count(text: str, most: int) -> int:
     """Raises WrongUsage."""
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text) <= MAX_HISTORY_LINES:
-        raise WrongUsage(_("How many? A number from 1 to {most}.").format(most=MAX_HISTORY_LINES))
+    if not (text.isascii() and text.isdigit() and len(text) < 16) or not 0 < int(text) <= most:
+        raise WrongUsage(_("Which number? One from 1 to {most}.").format(most=most))
     return int(text)
 
 
@@ -199,6 +230,8 @@ _ACTIONS: Final[dict[str, Callable[[Desk, str], Awaitable[None]]]] = {
     "/rooms": Desk._rooms,
     "/who": Desk._who,
     "/history": Desk._history,
+    "/away": Desk._away,
+    "/ack": Desk._ack,
     "/nick": Desk._nick,
     "/ignore": Desk._ignore,
     "/invite": Desk._invite,

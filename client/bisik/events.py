@@ -114,14 +114,21 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnMessage:
-    """One's own message changed state. Stored messages also come as a `Message`, to everybody alike."""
+    """One's own message changed state. Stored messages also come as a `Message`, to everybody alike.
+
+    `delivered` may come again and again, whenever somebody else has it too.
+    """
 
     type: Literal["own"] = field(default="own", init=False)
-    state: Literal["queued", "stored", "failed"]
+    state: Literal["queued", "stored", "delivered", "failed"]
     room: str
     outbox_id: int
     reason: str | None = None
     """In state `failed`: the server's sentence."""
+    delivered: int = 0
+    """In state `delivered`: how many others have it on their devices."""
+    members: int = 0
+    """In state `delivered`: how many others are in the room."""
 
 
 Event = ChatEvent | LinkChanged | Notice | OwnMessage

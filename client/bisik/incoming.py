@@ -46,12 +46,16 @@ class Followed:
     heard: Heard
     read: int  # newest entry that the reader had read when the room was joined
     wanted: bool = True
+    delivered: int = 0
+    """Newest message of somebody else that was handed over to the reader in this run."""
 
 
 class Incoming:
     """All that is followed, for one reader."""
 
-    def __init__(self, reader: Reader, authors: Authors, requests: Requests) -> None:
+    def __init__(self, reader: Reader, authors: Authors, requests: Requests, *, name: str) -> None:
+        """`name` is one's own: what oneself said is not news that it has come."""
+        self._name = name
         self._reader = reader
         self._authors = authors
         self._requests = requests
@@ -117,6 +121,8 @@ class Incoming:
 
     def _hand_over(self, followed: Followed, entry: Entry) -> None:
         event = to_event_untrusted(entry, self._authors)
+        if isinstance(entry, MessageEntry) and entry.author != self._name:
+            followed.delivered = entry.seq
         if entry.seq <= followed.read:
             self._reader.put(event)  # shown once more: the reader's place is further on
             return

@@ -171,7 +171,7 @@ class Link:
             return
         self._line, self._closed = line, None
         line.on_events = lambda: self._turn(connection)
-        where = "again" if self.reached else _("to {host} port {port}").format(host=self._host, port=self._port)
+        where = _("again") if self.reached else _("to {host} port {port}").format(host=self._host, port=self._port)
         self.reached = True
         began = trio.current_time()
         try:

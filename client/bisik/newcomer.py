@@ -66,7 +66,7 @@ class Newcomer:
         message = messages.decode_from_daemon_untrusted(data)
         if lane != CONTROL_LANE:
             raise RemoteProtocolError("lane")
-        if not isinstance(message, messages.PostRefused | messages.CheckpointSeen):
+        if not isinstance(message, messages.Announcement):
             self._requests.answer_untrusted(message)
 
     def messages_to_send(self) -> list[tuple[int, bytes]]:

@@ -159,6 +159,21 @@ class Outbox:
             return Failed(room=room, reason=reason)
         return Receipt(room=room, seq=seq, id=digest[:16].hex(), time=rfc3339(time_ms))
 
+    def stored_as(self, room: str, seq: int) -> int | None:
+        """The id of the message that became this entry of the room, if it went out from here not long ago."""
+        with self._store.reading() as connection:
+            row = connection.execute(
+                "SELECT id FROM outbox WHERE state = 'stored' AND room = ? AND stored_seq = ?", (room, seq)
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def newest_stored(self, room: str) -> int:
+        """The room's number of the last message that went out from here, of those still remembered; 0 for none."""
+        with self._store.reading() as connection:
+            query = "SELECT coalesce(max(stored_seq), 0) FROM outbox WHERE state = 'stored' AND room = ?"
+            (seq,) = connection.execute(query, (room,)).fetchone()
+        return int(seq)
+
     def text(self, id_: int) -> str:
         """What a message says; empty when it is no longer kept."""
         with self._store.reading() as connection:

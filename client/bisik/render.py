@@ -82,7 +82,11 @@ def _size(info: RoomInfo) -> str:
 
 def member_lines(members: Iterable[MemberInfo]) -> list[str]:
     """A list of people, and for how long nothing was heard from them."""
-    return [f"{harmless(info.name)}{_quiet(info.quiet_s)}" for info in members]
+    return [f"{harmless(info.name)}{_quiet(info.quiet_s)}{_away(info.away)}" for info in members]
+
+
+def _away(text: str | None) -> str:
+    return "" if text is None else f"  ({harmless(text)})"
 
 
 def _quiet(seconds: int) -> str:

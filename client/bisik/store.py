@@ -76,7 +76,17 @@ CREATE TABLE ignored (              -- whose messages the person does not want t
     name TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 """
-_SCHEMA: Final = (_FIRST, _IGNORED)  # each makes the next version out of the one before; never change an old one
+_CONFIRMED: Final = """
+CREATE TABLE confirmed (            -- how far the person has confirmed by hand what was said
+    room TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+_SCHEMA: Final = (
+    _FIRST,
+    _IGNORED,
+    _CONFIRMED,
+)  # each makes the next version out of the one before; never change an old one
 
 Link = tuple[int, bytes]  # sequence number and hash of a statement
 
@@ -161,6 +171,19 @@ class Store:
     def forget_room(self, room: str) -> None:
         with self.writing() as connection:
             connection.execute("DELETE FROM rooms WHERE room = ?", (room,))
+
+    def confirmed(self, room: str) -> int:
+        """The newest entry that the person has confirmed; 0 for none."""
+        with self.reading() as connection:
+            row = connection.execute("SELECT seq FROM confirmed WHERE room = ?", (room,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def confirm(self, room: str, seq: int) -> None:
+        with self.writing() as connection:
+            connection.execute(
+                "INSERT INTO confirmed VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
+                (room, seq),
+            )
 
     def ignored(self) -> set[str]:
         with self.reading() as connection:

@@ -12,6 +12,7 @@ from bisik_protocol.chat.messages import Entry
 from bisik_protocol.chat.statements import Statement
 from bisikd.admission import Doorkeeper
 from bisikd.config import Limits
+from bisikd.confirmations import ConfirmationDesk
 from bisikd.guard import Guard
 from bisikd.journal import Journal
 from bisikd.log.facts import device_record
@@ -67,6 +68,7 @@ class Chat:
         )
         self.refusals: Counter[str] = Counter()  # requests and posts refused, and sessions ended for what they sent
         self.posts = PostDesk(hub=self.hub, log=log, reading=blocking.reading, refusals=self.refusals)
+        self.confirmations = ConfirmationDesk(flush)
         self.doorkeeper = Doorkeeper(
             users=users,
             passwords=passwords,

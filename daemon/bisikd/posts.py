@@ -14,7 +14,6 @@ from bisik_protocol.chat.messages import (
     Post,
     PostRefused,
     decode_entry_untrusted,
-    decode_post_untrusted,
     encode,
 )
 from bisik_protocol.chat.statements import (
@@ -47,9 +46,8 @@ class PostDesk:
         self._reading = reading
         self._refusals = refusals
 
-    async def take_untrusted(self, member: "Membership", device: "VerifyKey", data: bytes) -> None:
-        """Check a post and send it on its way. Raises RemoteProtocolError when it is not a Post at all."""
-        post = decode_post_untrusted(data)
+    async def take(self, member: "Membership", device: "VerifyKey", post: Post) -> None:
+        """Check a post and send it on its way."""
         try:
             statement = decode_statement_untrusted(post.statement)
         except RemoteProtocolError:
@@ -107,6 +105,7 @@ class PostDesk:
     def on_stored(self, post: "MessagePost") -> None:
         room = post.poster.room
         room.chains.on_stored(post.poster.device, post.statement.seq)
+        room.confirmations.on_posted(post.poster.name, post.entry.seq)
         room.deliver(post.entry.seq, post.encoded, post.posters)
         self._hub.on_entry(post.entry, post.statement)
 

@@ -8,10 +8,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from bisik_protocol.chat.messages import (
+    MAX_AWAY_BYTES,
     MAX_PAGE_BYTES,
     Code,
+    Confirmed,
     Device,
     Done,
+    GetConfirmed,
     GetDevice,
     GetHistory,
     History,
@@ -28,6 +31,8 @@ from bisik_protocol.chat.messages import (
     Request,
     RoomInfo,
     Rooms,
+    SetAway,
+    decode_entry_untrusted,
 )
 from bisik_protocol.chat.names import InvalidName, canonical_room
 from bisikd.rooms import Membership, Room
@@ -118,6 +123,7 @@ async def _enter(session: "Session", room: Room, lane: int, request: JoinRoom) -
         connection=session.connection,
         feed=session.feed,
         cursor=max(0, min(after, room.head)),
+        away=session.away,
     )
     session.add_room(member)
     chat.hub.enter(member)
@@ -146,7 +152,42 @@ async def _list_members(session: "Session", request: ListMembers) -> Reply:
     now = chat.now()
     heard = room.last_heard(now)
     names = heapq.nlargest(MAX_LISTED, heard, key=heard.__getitem__)
-    return Members(request.number, room.name, [MemberInfo(name, int(now - heard[name])) for name in sorted(names)])
+    away = room.away()
+    return Members(
+        request.number,
+        room.name,
+        [MemberInfo(name, int(now - heard[name]), away.get(name)) for name in sorted(names)],
+    )
+
+
+async def _set_away(session: "Session", request: SetAway) -> Reply:
+    text = None if request.text is None else request.text.encode()[:MAX_AWAY_BYTES].decode(errors="ignore")
+    session.away = text
+    for member in session.rooms.values():
+        member.away = text
+    return Done(request.number)
+
+
+async def _confirmed(session: "Session", request: GetConfirmed) -> Reply:
+    member = session.rooms.get(_room_name(request.room))
+    if member is None:
+        raise Refusal(Code.NOT_JOINED, f"You are not in {request.room}.")
+    room = member.room
+    if not 0 < request.seq <= room.head:
+        raise Refusal(Code.UNKNOWN, f"There is no message {request.seq} in {room.name}.")
+    chat = session.chat
+    (encoded,) = await chat.blocking.reading(chat.log.entries, room.name, request.seq - 1, 1)
+    author = decode_entry_untrusted(encoded).author
+    delivered, by_hand = room.confirmations.who(request.seq)
+    others = room.presence.stored - {author}
+    return Confirmed(
+        number=request.number,
+        room=room.name,
+        seq=request.seq,
+        members=len(others | (set(delivered) - {author})),
+        delivered=[name for name in delivered if name != author],
+        by_hand=[name for name in by_hand if name != author],
+    )
 
 
 async def _history(session: "Session", request: GetHistory) -> Reply:
@@ -192,5 +233,7 @@ _HANDLERS: dict[type, Handler] = {
     ListRooms: _list_rooms,
     ListMembers: _list_members,
     GetHistory: _history,
+    SetAway: _set_away,
+    GetConfirmed: _confirmed,
     GetDevice: _device,
 }

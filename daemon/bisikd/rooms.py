@@ -6,19 +6,21 @@ what waits for it is bounded. The invariant of a live membership: its cursor is 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry, Presence
 from bisik_protocol.chat.names import LOBBY
 from bisik_protocol.chat.statements import Statement
 from bisikd.chains import Chains, Tip
+from bisikd.confirmations import Confirmations
 from bisikd.log.facts import entry_record
 from bisikd.log.format import Record
 from bisikd.presence import Presence as RoomPresence
 
 if TYPE_CHECKING:
     from bisik_protocol.transport.connection import Connection
+    from bisikd.confirmations import Counts
     from bisikd.feed import Feed
     from bisikd.journal import Journal, Submission
     from bisikd.posts import MessagePost
@@ -41,6 +43,8 @@ class Membership:
     cursor: int
     live: bool = False
     blocked: bool = False  # behind, and waits until its lane has drained
+    away: str | None = None
+    told: "Counts" = field(default_factory=dict)  # how far its user's messages have come, as it knows
     open: bool = True
 
     def send(self, entry: bytes) -> None:
@@ -65,6 +69,7 @@ class Room:
         self.presence = presence
         self.chains: Chains[MessagePost] = Chains()
         self.memberships: dict[Membership, None] = {}
+        self.confirmations = Confirmations()
         self._numbered = head
 
     def next_seq(self) -> int:
@@ -108,6 +113,14 @@ class Room:
                 before, last = heard[member.name], member.connection.last_heard
                 heard[member.name] = last if before is None else max(before, last)
         return {name: now if last is None else last for name, last in heard.items()}
+
+    def away(self) -> dict[str, str]:
+        """Who said that they are away, in all of their sessions here."""
+        said: dict[str, str | None] = {}
+        for member in self.memberships:
+            if member.presence is Presence.MEMBER:
+                said[member.name] = member.away and said.get(member.name, member.away)
+        return {name: text for name, text in said.items() if text is not None}
 
     @property
     def unused(self) -> bool:

@@ -12,8 +12,10 @@ import trio
 
 from bisik_protocol.chat.messages import (
     CONTROL_LANE,
+    Confirm,
     FromDaemon,
     Refused,
+    decode_from_member_untrusted,
     decode_request_untrusted,
     encode,
 )
@@ -47,6 +49,7 @@ class Session:
         self.connection = connection
         self.chat = chat
         self.rooms: dict[str, Membership] = {}
+        self.away: str | None = None
         self.since = chat.now()
         self._on_admitted = on_admitted
         self._admission = Admission(
@@ -138,8 +141,12 @@ class Session:
         if message.lane == CONTROL_LANE:
             await self._take_request_untrusted(message.data)
         elif member := self._lanes.get(message.lane):
+            said = decode_from_member_untrusted(message.data)
+            if isinstance(said, Confirm):
+                self.chat.confirmations.take(member, said)
+                return
             await self.chat.journal.wait_room()
-            await self.chat.posts.take_untrusted(member, self.user.device, message.data)
+            await self.chat.posts.take(member, self.user.device, said)
         elif message.lane > self._lanes_used:
             raise RemoteProtocolError("lane")  # the others are rooms that it left: its posts were on their way
 

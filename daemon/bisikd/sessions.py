@@ -30,6 +30,7 @@ class Sessions:
         self._unadmitted: dict[Session, None] = {}
         self._of_user: dict[str, list[Session]] = {}
         self.counters: Counter[str] = Counter()
+        nursery.start_soon(chat.confirmations.run)
 
     def __len__(self) -> int:
         return len(self._sessions)

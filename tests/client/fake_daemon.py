@@ -64,6 +64,7 @@ class FakeSession:
         self.daemon = daemon
         self.out: list[tuple[int, bytes]] = []
         self.requests: list[messages.Request] = []
+        self.confirms: list[tuple[str, messages.Confirm]] = []
         self._key_hash: bytes | None = None
         self._lanes: dict[int, tuple[str, Presence]] = {}
         self._next_lane = 1
@@ -71,8 +72,11 @@ class FakeSession:
 
     def receive(self, lane: int, data: bytes) -> None:
         if lane != CONTROL_LANE:
-            if lane in self._lanes:
-                self._post(lane, messages.decode_post_untrusted(data))
+            said = messages.decode_from_member_untrusted(data)
+            if isinstance(said, messages.Confirm):
+                self.confirms.append((self._lanes[lane][0] if lane in self._lanes else "", said))
+            elif lane in self._lanes:
+                self._post(lane, said)
             return
         request = messages.decode_request_untrusted(data)
         self.requests.append(request)

@@ -15,7 +15,7 @@ import trio
 import bisik
 from bisik.chat import Chat, open_chat
 from bisik.errors import BisikError, IdentityMismatch, NotKnown, Refused, Unreachable, WrongUsage
-from bisik.events import LinkChanged, LinkState, Message
+from bisik.events import LinkChanged, LinkState, Message, OwnMessage
 from bisik_protocol.chat.messages import Code, Presence
 from tests.client.processes import Daemon, bisik_process, json_lines
 
@@ -84,6 +84,27 @@ class TestTalking:
         async with open_chat(home=home, rooms=(room,)) as chat:
             assert chat.name == "tama2"
             assert await texts(chat, 1) == ["two"]
+
+    async def test_an_author_learns_who_has_a_message(self, shared_daemon: Daemon, tmp_path: Path) -> None:
+        """Without anybody doing anything; by hand where somebody does."""
+        room = "#receipts"
+        async with (
+            open_as(shared_daemon, "tama9", tmp_path / "a", key=171, rooms=(room,)) as tama,
+            open_as(shared_daemon, "ayu9", tmp_path / "b", key=172, rooms=(room,)) as ayu,
+        ):
+            outbox_id = await tama.queue(room, "halo")
+            assert await texts(ayu, 1) == ["halo"]
+            async for event in tama.everything():
+                if isinstance(event, OwnMessage) and event.state == "delivered":
+                    assert (event.outbox_id, event.delivered, event.members) == (outbox_id, 1, 1)
+                    break
+            seq = tama.newest(room, own=True)
+            assert ayu.newest(room) >= seq
+            ayu.confirm(room, seq)
+            await ayu.set_away("lunch")
+            answer = await tama.who_confirmed(room, seq)
+            assert (answer.delivered, answer.by_hand) == (["ayu9"], ["ayu9"])
+            assert [member.away for member in await tama.who(room)] == ["lunch", None]
 
     async def test_history_of_many_pages(self, shared_daemon: Daemon, tmp_path: Path) -> None:
         """From the beginning, and the last so many."""

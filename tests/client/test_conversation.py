@@ -703,3 +703,63 @@ class TestHostileServer:
 def _statement_and_signature(entry: messages.Entry) -> tuple[bytes, bytes]:
     assert isinstance(entry, MessageEntry)
     return entry.statement, entry.signature
+
+
+class TestConfirming:
+    def test_what_others_said_is_confirmed_and_what_oneself_said_is_not(self) -> None:
+        """On the room's lane, once it was handed over."""
+        daemon = FakeDaemon()
+        tama, sari = make(daemon), make(daemon, "sari", 1)
+        wires = [Wire(tama, daemon), Wire(sari, daemon)]
+        for conversation in (tama, sari):
+            conversation.join(LOBBY)
+        settle(*wires)
+        say(tama, "halo")
+        settle(*wires)
+        drain(sari)
+        settle(*wires)
+        assert [(room, c.delivered) for room, c in wires[1].session.confirms] == [(LOBBY, 1)]
+        assert wires[0].session.confirms == []
+
+    def test_after_a_reconnect_positions_are_said_again(self) -> None:
+        """Also what was confirmed by hand, in an earlier run."""
+        daemon = FakeDaemon()
+        tama, sari = make(daemon), make(daemon, "sari", 1)
+        wires = [Wire(tama, daemon), Wire(sari, daemon)]
+        tama.join(LOBBY)
+        sari.join(LOBBY)
+        say(tama, "halo")
+        settle(*wires)
+        sari.confirm(LOBBY, 1)
+        settle(*wires)
+        wires[1].disconnect()
+        again = Wire(sari, daemon)
+        settle(wires[0], again)
+        assert [(room, c.delivered, c.by_hand) for room, c in again.session.confirms] == [(LOBBY, 1, 1)]
+
+    def test_how_far_an_own_message_has_come_is_an_event(self) -> None:
+        """Of messages that went out from this home; others are not its matter."""
+        daemon = FakeDaemon()
+        tama = make(daemon)
+        wire = Wire(tama, daemon)
+        tama.join(LOBBY)
+        (outbox_id,) = say(tama, "halo")
+        wire.settle()
+        drain(tama)
+        counts = [messages.DeliveredCount(1, 2, 3), messages.DeliveredCount(7, 1, 3)]
+        wire.session.out.append((0, messages.encode(messages.Delivered(LOBBY, counts))))
+        wire.settle()
+        (event,) = drain(tama)
+        assert isinstance(event, OwnMessage)
+        told = (event.state, event.outbox_id, event.delivered, event.members)
+        assert told == ("delivered", outbox_id, 2, 3)
+
+    def test_being_away_is_said_on_every_connection(self) -> None:
+        """Until one is back."""
+        daemon = FakeDaemon()
+        tama = make(daemon)
+        tama.away = "lunch"
+        wire = Wire(tama, daemon)
+        wire.settle()
+        said = [request for request in wire.session.requests if isinstance(request, messages.SetAway)]
+        assert [request.text for request in said] == ["lunch"]

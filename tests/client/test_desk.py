@@ -15,7 +15,7 @@ from bisik.events import ChatEvent, Join, Message, Notice
 from bisik.home import Profile
 from bisik.slash import Where, available
 from bisik.typed import Command
-from bisik_protocol.chat.messages import Code, MemberInfo, RoomInfo
+from bisik_protocol.chat.messages import Code, Confirmed, MemberInfo, RoomInfo
 
 
 def message(author: str = "sari", text: str = "halo") -> Message:
@@ -67,6 +67,18 @@ class FakeChat:
     def ignore(self, name: str, *, ignored: bool = True) -> frozenset[str]:
         (self.ignored.add if ignored else self.ignored.discard)(name)
         return self.ignored_names()
+
+    async def set_away(self, text: str | None) -> None:
+        self.away = text
+
+    def newest(self, room: str, *, own: bool = False) -> int:
+        return 7 if own else 9
+
+    def confirm(self, room: str, seq: int) -> None:
+        self.confirmed = (room, seq)
+
+    async def who_confirmed(self, room: str, seq: int) -> Confirmed:
+        return Confirmed(1, room, seq, 3, ["sari", "ayu"], ["ayu"] if seq == 7 else [])
 
     async def _answer(self) -> None:
         if not self.answers:
@@ -136,6 +148,12 @@ async def test_messages_are_queued_in_the_room_that_is_spoken_in() -> None:
         ("/history 2", ["0", "1"]),
         ("/leave", ["That is the last room you are in; /quit leaves altogether."]),
         ("/leave #x", ["You are not in #x."]),
+        ("/ack", ["You have confirmed what was said in #lobby, up to number 9."]),
+        ("/ack ?", ["Message 7 is with 2 of 3: sari, ayu. Confirmed by hand: ayu."]),
+        ("/ack 12", ["Message 12 is with 2 of 3: sari, ayu."]),
+        ("/ack twelve", ["Which number? One from 1 to 9007199254740991."]),
+        ("/away lunch", ["Who asks sees that you are away."]),
+        ("/away", ["You are back."]),
         ("/ignore", ["You ignore nobody."]),
         ("/ignore tama", ["That is you."]),
         ("/jion #x", ["There is no command /jion. Did you mean /join?"]),
@@ -151,7 +169,7 @@ async def test_a_command_is_answered(line: str, told: list[str]) -> None:
 @pytest.mark.parametrize("count", ["0", "1001", "-3", "many", "1e3", "٣"])
 async def test_a_strange_count_is_explained(count: str) -> None:
     """Not raised."""
-    assert await Table().type(f"/history {count}") == ["How many? A number from 1 to 1000."]
+    assert await Table().type(f"/history {count}") == ["Which number? One from 1 to 1000."]
 
 
 async def test_who_is_ignored_is_hidden_until_he_is_not() -> None:

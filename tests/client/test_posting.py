@@ -13,7 +13,7 @@ from bisik_protocol.chat.messages import (
     Code,
     Joined,
     PostRefused,
-    decode_post_untrusted,
+    decode_from_member_untrusted,
 )
 from bisik_protocol.chat.statements import decode_statement_untrusted
 from tests.support.keys import device_key
@@ -37,7 +37,7 @@ class Desk:
 
     def sent(self) -> list[tuple[int, str]]:
         statements = [
-            decode_statement_untrusted(decode_post_untrusted(post).statement) for post in self.posting.posts()
+            decode_statement_untrusted(decode_from_member_untrusted(post).statement) for post in self.posting.posts()
         ]
         return [(statement.seq, statement.text) for statement in statements]
 

@@ -14,12 +14,13 @@ import pytest
 from msgspec import NODEFAULT, Struct
 
 import bisik_protocol
+from bisik import confirming
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.messages import Announcement, Entry, Reply, Request
 from bisik_protocol.chat.statements import Statement
 from bisik_protocol.transport.events import CloseCode
 from bisik_protocol.wire import frames, handshake, packets
-from bisikd import admission, config, presence, requests, rooms, session
+from bisikd import admission, config, confirmations, presence, requests, rooms, session
 from tests.support.protocol_examples import EXAMPLES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -41,11 +42,13 @@ def _rows(text: str) -> list[Row]:
 
 
 def _modules() -> list[ModuleType]:
-    """All of the protocol, and of the daemon what the chat's rules are written in."""
+    """All of the protocol, and of both programs what the chat's rules are written in."""
     found = pkgutil.walk_packages(bisik_protocol.__path__, "bisik_protocol.")
     return [importlib.import_module(info.name) for info in found] + [
         admission,
         config,
+        confirmations,
+        confirming,
         presence,
         requests,
         rooms,
@@ -176,6 +179,7 @@ def test_posts_and_statements_are_the_codes() -> None:
     numbered = [row[1] for row in rows if row[0].isdigit()]
     assert numbered == ["`v1`", *(field.name for field in msgspec.structs.fields(Statement))]
     assert ["`post`", _fields(messages.Post)] in rows
+    assert ["`confirm`", _fields(messages.Confirm)] in rows
 
 
 @pytest.mark.parametrize("value", [member for kind in (messages.Presence,) for member in kind])

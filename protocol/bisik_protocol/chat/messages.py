@@ -23,11 +23,14 @@ MAX_ROOM_BYTES: Final = 64
 MAX_PASSWORD_BYTES: Final = 256
 MAX_PAGE_ENTRIES: Final = 50  # a page of history; a reply also stays under MAX_PAGE_BYTES
 MAX_PAGE_BYTES: Final = 48 * 1024
+MAX_AWAY_BYTES: Final = 48  # so that a list of members fits into a message
+MAX_CONFIRMED: Final = 250  # names in a reply
 MAX_TEXT_BYTES: Final = 60_000  # with signature and names still under the transport's cap of 64 KiB
 
 RequestNumber = Annotated[int, Meta(ge=0, lt=1 << 32)]
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_BYTES)]
 RoomName = Annotated[str, Meta(min_length=1, max_length=MAX_ROOM_BYTES)]
+AwayText = Annotated[str, Meta(min_length=1, max_length=MAX_AWAY_BYTES)]
 Password = Annotated[str, Meta(max_length=MAX_PASSWORD_BYTES)]
 Sequence = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Milliseconds = Annotated[int, Meta(ge=0, lt=1 << 53)]  # since the Unix epoch, UTC
@@ -116,6 +119,21 @@ class GetHistory(Struct, frozen=True, array_like=True, tag="history", forbid_unk
     count: Annotated[int, Meta(ge=1, le=MAX_PAGE_ENTRIES)] = MAX_PAGE_ENTRIES
 
 
+class SetAway(Struct, frozen=True, array_like=True, tag="away", forbid_unknown_fields=True):
+    """What the others see of this session's person in a list of members; None: back again."""
+
+    number: RequestNumber
+    text: AwayText | None = None
+
+
+class GetConfirmed(Struct, frozen=True, array_like=True, tag="confirmed", forbid_unknown_fields=True):
+    """Who has confirmed entry `seq` of a room that this session is in."""
+
+    number: RequestNumber
+    room: RoomName
+    seq: Sequence
+
+
 class GetDevice(Struct, frozen=True, array_like=True, tag="device", forbid_unknown_fields=True):
     """Whose key has this hash? Asked once for each author's device, and remembered by the client."""
 
@@ -123,7 +141,19 @@ class GetDevice(Struct, frozen=True, array_like=True, tag="device", forbid_unkno
     key_hash: Digest
 
 
-Request = Prove | Register | Login | JoinRoom | LeaveRoom | ListRooms | ListMembers | GetHistory | GetDevice
+Request = (
+    Prove
+    | Register
+    | Login
+    | JoinRoom
+    | LeaveRoom
+    | ListRooms
+    | ListMembers
+    | GetHistory
+    | SetAway
+    | GetConfirmed
+    | GetDevice
+)
 
 
 # On a room's lane, client to daemon ----------------------------------------------------------------------------
@@ -134,6 +164,19 @@ class Post(Struct, frozen=True, array_like=True, tag="post", forbid_unknown_fiel
 
     statement: bytes
     signature: Signature
+
+
+class Confirm(Struct, frozen=True, array_like=True, tag="confirm", forbid_unknown_fields=True):
+    """This member has all entries up to `delivered` on its device; its person has confirmed those up to `by_hand`.
+
+    Both only grow. It is sent now and then rather than for each entry, and again after every join.
+    """
+
+    delivered: Sequence
+    by_hand: Sequence = 0
+
+
+FromMember = Post | Confirm
 
 
 # Replies and announcements: daemon to client, on the control lane ------------------------------------------------
@@ -208,6 +251,7 @@ class Rooms(Struct, frozen=True, array_like=True, tag="rooms"):
 class MemberInfo(Struct, frozen=True, array_like=True):
     name: Name
     quiet_s: int  # seconds since anything was heard from this member's devices
+    away: str | None = None  # what the person said about that
 
 
 class Members(Struct, frozen=True, array_like=True, tag="members"):
@@ -231,6 +275,17 @@ class Device(Struct, frozen=True, array_like=True, tag="device"):
     formerly: Annotated[list[Name], Meta(max_length=MAX_FORMER_NAMES)] = []  # msgspec copies it
 
 
+class Confirmed(Struct, frozen=True, array_like=True, tag="confirmed"):
+    """The others who have an entry, and those of them who said so themselves; at most MAX_CONFIRMED of each."""
+
+    number: RequestNumber
+    room: RoomName
+    seq: Sequence
+    members: int  # how many others are in the room
+    delivered: list[Name]
+    by_hand: list[Name]
+
+
 class PostRefused(Struct, frozen=True, array_like=True, tag="post-refused"):
     """Announcement: a post was not stored, and why. `seq` is the author's sequence number, 0 when unreadable."""
 
@@ -240,14 +295,27 @@ class PostRefused(Struct, frozen=True, array_like=True, tag="post-refused"):
     text: str
 
 
+class DeliveredCount(Struct, frozen=True, array_like=True):
+    seq: Sequence  # of an entry that its author's name posted
+    delivered: int  # how many others have it
+    members: int  # of how many
+
+
+class Delivered(Struct, frozen=True, array_like=True, tag="delivered"):
+    """Announcement to an author: how many have what was posted lately. Only what has changed is in it."""
+
+    room: RoomName
+    counts: list[DeliveredCount]
+
+
 class CheckpointSeen(Struct, frozen=True, array_like=True, tag="checkpoint"):
     """Announcement: the log's newest signed tree head, in the tlog-checkpoint text form."""
 
     note: bytes
 
 
-Reply = Refused | Done | Admitted | Joined | Rooms | Members | History | Device
-Announcement = PostRefused | CheckpointSeen
+Reply = Refused | Done | Admitted | Joined | Rooms | Members | History | Device | Confirmed
+Announcement = PostRefused | Delivered | CheckpointSeen
 FromDaemon = Reply | Announcement
 
 
@@ -285,12 +353,12 @@ _T = TypeVar("_T")
 
 _encoder = msgspec.msgpack.Encoder()
 _request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
-_post_decoder: msgspec.msgpack.Decoder[Post] = msgspec.msgpack.Decoder(Post)
+_from_member_decoder: msgspec.msgpack.Decoder[FromMember] = msgspec.msgpack.Decoder(FromMember)
 _from_daemon_decoder: msgspec.msgpack.Decoder[FromDaemon] = msgspec.msgpack.Decoder(FromDaemon)
 _entry_decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
 
 
-def encode(message: Request | Post | FromDaemon | Entry) -> bytes:
+def encode(message: Request | FromMember | FromDaemon | Entry) -> bytes:
     """The MessagePack bytes of any message above."""
     return _encoder.encode(message)
 
@@ -299,8 +367,8 @@ def decode_request_untrusted(data: bytes) -> Request:
     return _decode_untrusted(_request_decoder, data)
 
 
-def decode_post_untrusted(data: bytes) -> Post:
-    return _decode_untrusted(_post_decoder, data)
+def decode_from_member_untrusted(data: bytes) -> FromMember:
+    return _decode_untrusted(_from_member_decoder, data)
 
 
 def decode_from_daemon_untrusted(data: bytes) -> FromDaemon:
