@@ -57,13 +57,10 @@ class Conversation:
         self.authors = Authors(store)
         self.waiters = Waiters(self.outbox)
         self.checkpoints = Checkpoints(store)
-<<<<<<< HEAD
         self.on_renamed: Callable[[str], None] = lambda name: None
         """Told when the server says that the account has another name now."""
-=======
         self.away: str | None = None
         """What others see who ask who is there; said again on every connection."""
->>>>>>> 2308041 (Tell authors how far their messages have come, and let people confirm by hand)
         self.admitted = False
         self.failure: BisikError | None = None
         """The server will not have us; connecting again is of no use."""

@@ -145,8 +145,8 @@ class Desk:
     async def _nick(self, argument: str) -> None:
         self._tell(
             _(
-                "You are {name}. A name is bound to its keys and to what they signed: only whoever runs the server can"
-                " change it. Another name is another account: bisik --home DIR join INVITE --name NAME"
+                "You are {name}. A name is bound to its keys and to what they signed: only whoever runs the server"
+                " can change it. Another name is another account: bisik --home DIR join INVITE --name NAME"
             ).format(name=self._chat.name)
         )
 

@@ -28,16 +28,16 @@ from tests.support.stage import Visitor, open_stage
 def test_counts_are_what_a_slow_count_finds() -> None:
     """For any positions and any people who are there; seed in the failure."""
     for seed in range(200):
-        random = Random(seed)
-        names = [f"p{number}" for number in range(random.randint(1, 6))]
+        chance = Random(seed)
+        names = [f"p{number}" for number in range(chance.randint(1, 6))]
         room = Confirmations()
         positions: dict[str, int] = {}
-        for _turn in range(random.randint(0, 12)):
-            name, position = random.choice(names), random.randint(0, 9)
+        for _turn in range(chance.randint(0, 12)):
+            name, position = chance.choice(names), chance.randint(0, 9)
             news = room.on_confirm(name, position, 0)
             assert news == (position > positions.get(name, 0)), seed
             positions[name] = max(position, positions.get(name, 0))
-        present = set(random.sample(names, random.randint(0, len(names))))
+        present = set(chance.sample(names, chance.randint(0, len(names))))
         for seq in (1, 5, 9):
             room.on_posted("p0", seq)
         for seq, (count, members) in room.counts("p0", present).items():
