@@ -20,18 +20,19 @@ import trio
 
 from bisik.conversation import Conversation
 from bisik.errors import BisikError, Nonsense, Refused, Unreachable, WrongUsage
-from bisik.events import ChatEvent, Event, Join, Leave, LinkState, Message, OwnMessage, Receipt
+from bisik.events import ChatEvent, Event, LinkState, OwnMessage, Receipt
 from bisik.gate import device_of
 from bisik.history import Archive
 from bisik.home import Home, Profile
 from bisik.i18n import _
 from bisik.link import Link, held
+from bisik.moderating import Moderating
 from bisik.news import News
 from bisik.requests import MakeRequest
 from bisik.store import Store
 from bisik.visit import visit
 from bisik_protocol.chat import messages
-from bisik_protocol.chat.messages import MAX_TEXT_BYTES, MemberInfo, Presence, Reply, RoomInfo
+from bisik_protocol.chat.messages import MAX_TEXT_BYTES, MemberInfo, Presence, Reply, Role, RoomInfo
 from bisik_protocol.chat.names import LOBBY, InvalidName, canonical_room
 from bisik_protocol.chat.statements import Kind
 from bisik_protocol.crypto.identity import SigningKey
@@ -42,7 +43,7 @@ CONNECT_TIMEOUT_S: Final = 30.0
 E = TypeVar("E", bound=Event)
 
 
-class Chat:
+class Chat(Moderating):
     """A chat that is open. Made by `open_chat`."""
 
     def __init__(self, profile: Profile, store: Store, device: SigningKey, *, reader: str) -> None:
@@ -121,12 +122,13 @@ class Chat:
     # Hearing ----------------------------------------------------------------------------------------------------
 
     def events(self) -> "EventStream[ChatEvent]":
-        """Messages, joins and leaves of the rooms that were joined, for ever, from where this reader last was.
+        """What is said, who comes and goes, what moderators do in the rooms that were joined, for ever, from where
+        this reader last was.
 
         An event counts as read when the next one is asked for, or the chat is closed without an error. Raises what
         the chat fails with.
         """
-        return EventStream(self._next_event, lambda event: isinstance(event, Message | Join | Leave))
+        return EventStream(self._next_event, lambda event: isinstance(event, ChatEvent))
 
     def everything(self) -> "EventStream[Event]":
         """Like `events`, with the link's state, own messages' states and notices in between."""
@@ -218,6 +220,15 @@ class Chat:
         """Confirm by hand what was said in a room up to this entry. That it has arrived is said without asking."""
         self._conversation.confirm(room_name(room), seq)
         self._link.kick()
+
+    @property
+    def role(self) -> Role:
+        """One's own, as the server said at the last login."""
+        return self._conversation.role
+
+    def topic(self, room: str) -> str:
+        """The topic of a room that is followed, as far as it has come; empty where there is none."""
+        return self._conversation.topic(room_name(room))
 
     def history(self, room: str = LOBBY) -> Archive:
         """What was said in a room, from the server's log."""

@@ -28,7 +28,16 @@ from bisik.rooms import RoomFeed
 from bisik.store import Store
 from bisik.waiters import Waiters
 from bisik_protocol.chat import messages
-from bisik_protocol.chat.messages import CONTROL_LANE, MAX_PAGE_ENTRIES, Code, MessageEntry, Presence, Reply
+from bisik_protocol.chat.messages import (
+    CONTROL_LANE,
+    MAX_PAGE_ENTRIES,
+    Code,
+    MessageEntry,
+    Presence,
+    Reply,
+    Role,
+    TopicEntry,
+)
 from bisik_protocol.chat.statements import LOGIN_CONTEXT, decode_statement_untrusted, statement_hash
 from bisik_protocol.crypto.identity import SigningKey
 
@@ -40,6 +49,7 @@ class _Room:
     followed: Followed
     posting: Posting
     joining: list[OnRoom] = field(default_factory=list)
+    topic: str = ""
 
     @property
     def feed(self) -> RoomFeed:
@@ -62,6 +72,7 @@ class Conversation:
         self.away: str | None = None
         """What others see who ask who is there; said again on every connection."""
         self.admitted = False
+        self.role = Role.MEMBER
         self.failure: BisikError | None = None
         """The server will not have us; connecting again is of no use."""
         self.come_back_later: str | None = None
@@ -154,6 +165,11 @@ class Conversation:
         """The rooms that are followed."""
         return [name for name, room in self._rooms.items() if room.feed.presence is not Presence.WRITER]
 
+    def topic(self, name: str) -> str:
+        """The topic of a room that is followed, as the server last said."""
+        room = self._rooms.get(name)
+        return "" if room is None else room.topic
+
     def next_event(self) -> Event | None:
         """The next event for the reader, or None. Asking means that the one before was dealt with."""
         return self._incoming.next_event()
@@ -223,6 +239,8 @@ class Conversation:
                 self._on_post_refused(room, message, now)
         elif isinstance(message, messages.Delivered):
             self._on_delivered(message)
+        elif isinstance(message, messages.PutOut):
+            self._on_put_out(message)
         elif isinstance(message, messages.CheckpointSeen):
             self.checkpoints.remember(message.note)
         else:
@@ -233,6 +251,7 @@ class Conversation:
             self.admitted = True
             if reply.name != self.name:
                 self._on_renamed(reply.name)
+            self.role = reply.role
             if reply.checkpoint is not None:
                 self.checkpoints.remember(reply.checkpoint)
             return
@@ -307,6 +326,7 @@ class Conversation:
         early = self._lanes.open(reply.lane, name)
         if not room.feed.on_joined(reply):
             self._incoming.on_log_shorter(room.followed)
+        room.topic = reply.topic
         room.posting.on_joined(reply)
         joining, room.joining = room.joining, []
         for on_reply in joining:
@@ -332,11 +352,25 @@ class Conversation:
             )
         self.waiters.give_up_room(name, refused)
 
+    def _on_put_out(self, put_out: messages.PutOut) -> None:
+        """A moderator's word. What waits to be posted in the room goes on waiting until it is joined again."""
+        room = self._rooms.get(put_out.room)
+        if room is None or room.feed.lane != put_out.lane:
+            return  # it was left, or joined again, before this came
+        del self._rooms[put_out.room]
+        self._incoming.unfollow(room.followed)
+        self._lanes.retire(put_out.lane)
+        self._store.forget_room(put_out.room)
+        self.reader.put_side(Notice(room=put_out.room, text=put_out.text))
+        self.waiters.give_up_room(put_out.room, Refused(Code.FORBIDDEN, put_out.text))
+
     # Entries and posts ------------------------------------------------------------------------------------------
 
     def _on_entry_untrusted(self, room: _Room, data: bytes) -> None:
         entry = decode_entry_of_untrusted(data, room.feed.room)
         own = False
+        if isinstance(entry, TopicEntry) and entry.seq > room.feed.head:
+            room.topic = entry.topic
         if isinstance(entry, MessageEntry):
             own = decode_statement_untrusted(entry.statement).author == self._own_key
             if own:

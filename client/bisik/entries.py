@@ -4,9 +4,9 @@ It decides what is believed. Keys come from `authors`; where entries come from, 
 """
 
 from bisik.authors import Authors, objection
-from bisik.events import ChatEvent, Join, Leave, Message, Notice, rfc3339
+from bisik.events import ChatEvent, Join, Leave, Message, Moderated, Notice, TopicSet, rfc3339
 from bisik.i18n import _
-from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry, MessageEntry
+from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry, MessageEntry, ModerationEntry, TopicEntry
 from bisik_protocol.chat.statements import decode_statement_untrusted, message_id
 
 
@@ -25,6 +25,10 @@ def to_event_untrusted(entry: Entry, authors: Authors) -> ChatEvent | Notice:
         return Join(room=entry.room, author=entry.author, seq=entry.seq, time=time)
     if isinstance(entry, LeaveEntry):
         return Leave(room=entry.room, author=entry.author, seq=entry.seq, time=time)
+    if isinstance(entry, TopicEntry):
+        return TopicSet(room=entry.room, author=entry.author, text=entry.topic, seq=entry.seq, time=time)
+    if isinstance(entry, ModerationEntry):
+        return _moderated(entry, time)
     statement = decode_statement_untrusted(entry.statement)
     author = authors.get(statement.author)
     problem = _("is signed by an unknown key") if author is None else objection(entry, statement, author)
@@ -43,4 +47,17 @@ def to_event_untrusted(entry: Entry, authors: Authors) -> ChatEvent | Notice:
         id=message_id(entry.statement),
         time=time,
         kind=statement.kind.value,
+    )
+
+
+def _moderated(entry: ModerationEntry, time: str) -> Moderated:
+    return Moderated(
+        room=entry.room,
+        author=entry.author,
+        act=entry.act.value,
+        target=entry.target,
+        text=entry.reason,
+        until=None if entry.until is None else rfc3339(entry.until),
+        seq=entry.seq,
+        time=time,
     )

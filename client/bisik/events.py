@@ -1,7 +1,7 @@
 """What a chat tells its user's program: frozen objects whose fields are also the fields of the JSON lines.
 
-Messages, joins and leaves are the log's entries, verified. The rest is about this client itself and is never written
-as JSON: the state of the link, of own messages, and sentences that a person should read.
+Messages, joins, leaves and what moderators did are the log's entries, verified. The rest is about this client itself
+and is never written as JSON: the state of the link, of own messages, and sentences that a person should read.
 """
 
 from dataclasses import dataclass, field
@@ -79,7 +79,65 @@ def _presence_json(event: Join | Leave) -> dict[str, Any]:
     }
 
 
-ChatEvent = Message | Join | Leave
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicSet:
+    """The room's topic is another one now. The daemon vouches for the author, no signature does."""
+
+    type: Literal["topic"] = field(default="topic", init=False)
+    room: str
+    author: str
+    """A member's name, or `(operator)`."""
+    text: str
+    """Empty: the topic was taken away."""
+    seq: int
+    time: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "type": self.type,
+            "room": self.room,
+            "author": self.author,
+            "text": self.text,
+            "time": self.time,
+            "seq": self.seq,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moderated:
+    """A moderator did something. The daemon vouches for the author, no signature does."""
+
+    type: Literal["moderation"] = field(default="moderation", init=False)
+    room: str
+    """What is about the whole server stands in the lobby."""
+    author: str
+    """A member's name, or `(operator)`."""
+    act: str
+    """The value of a `bisik_protocol.chat.messages.Act`: `kick`, `ban`, `mute`, `private` …"""
+    target: str
+    """To whom: a name or a key's fingerprint; empty where it is the room, or an address."""
+    text: str
+    """Why, in the moderator's words; may be empty."""
+    until: str | None
+    """When a ban or a mute ends by itself."""
+    seq: int
+    time: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "type": self.type,
+            "room": self.room,
+            "author": self.author,
+            "act": self.act,
+            "target": self.target,
+            "text": self.text,
+            "until": self.until,
+            "time": self.time,
+            "seq": self.seq,
+        }
+
+
+ChatEvent = Message | Join | Leave | TopicSet | Moderated
 
 
 class LinkState(Enum):

@@ -13,7 +13,7 @@ import trio
 from bisik.chat import Chat
 from bisik.desk import Desk
 from bisik.errors import BisikError, Interrupted, NotStored
-from bisik.events import ChatEvent, Event, Join, Leave, Message, Notice, OwnMessage
+from bisik.events import ChatEvent, Event, Message, Notice, OwnMessage
 from bisik.i18n import _, ngettext
 from bisik.lineedit import LineEditor, Typed
 from bisik.render import Renderer
@@ -94,7 +94,7 @@ class LineMode:
         if day is not None:
             self._screen.talk(day)
         if line is not None:
-            if isinstance(event, Message | Join | Leave):
+            if isinstance(event, ChatEvent):
                 self._screen.show(line)
             else:
                 self._screen.talk(line)

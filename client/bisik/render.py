@@ -8,10 +8,24 @@ from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from typing import Final
 
-from bisik.events import Event, Join, Leave, LinkChanged, LinkState, Message, Notice
+from bisik.events import ChatEvent, Event, Join, Leave, LinkChanged, LinkState, Message, Moderated, Notice, TopicSet
 from bisik.i18n import N_, _, ngettext
-from bisik_protocol.chat.messages import MemberInfo, RoomInfo
+from bisik_protocol.chat.messages import MemberInfo, Role, RoomInfo
 from bisik_protocol.chat.text import harmless
+
+_ACTS: Final = {
+    "kick": N_("{author} put {target} out of the room"),
+    "ban": N_("{author} banned {target} from the server"),
+    "unban": N_("{author} took the ban on {target} back"),
+    "mute": N_("{author} muted {target}"),
+    "unmute": N_("{author} lets {target} speak again"),
+    "private": N_("{author} made the room private"),
+    "public": N_("{author} opened the room to everybody"),
+    "read-only": N_("{author} made the room read-only"),
+    "writable": N_("{author} lets everybody write in the room"),
+    "allow": N_("{author} let {target} into the room"),
+    "disallow": N_("{author} lets {target} into the room no longer"),
+}
 
 
 class Renderer:
@@ -26,7 +40,7 @@ class Renderer:
 
     def day_line(self, event: Event) -> str | None:
         """The date, where an event is the first of its day."""
-        if not isinstance(event, Message | Join | Leave):
+        if not isinstance(event, ChatEvent):
             return None
         day = _day(self._local(event.time))
         if day == self._day:
@@ -44,6 +58,8 @@ class Renderer:
             what = _("-- {name} joined") if isinstance(event, Join) else _("-- {name} left")
             told = what.format(name=harmless(event.author))
             return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}{told}"
+        if isinstance(event, TopicSet | Moderated):
+            return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}-- {self._done_by(event)}"
         if isinstance(event, LinkChanged):
             return self._link_line(event)
         if isinstance(event, Notice):
@@ -53,6 +69,18 @@ class Renderer:
             if event.state == "failed"
             else None
         )
+
+    def _done_by(self, event: TopicSet | Moderated) -> str:
+        """What a moderator did, in words."""
+        author, text = harmless(event.author), harmless(event.text)
+        if isinstance(event, TopicSet):
+            told = _("{author} set the topic: {topic}") if event.text else _("{author} took the topic away")
+            return told.format(author=author, topic=text)
+        act = _(_ACTS[event.act]) if event.act in _ACTS else "{author} " + harmless(event.act) + " {target}"
+        told = act.format(author=author, target=harmless(event.target) or _("an address"))
+        if event.until is not None:
+            told += _(" until {time}").format(time=f"{self._local(event.until):%Y-%m-%d %H:%M}")
+        return f"{told}: {text}" if text else told
 
     def _link_line(self, event: LinkChanged) -> str | None:
         """What is new about the link. Repeated tries say nothing new."""
@@ -72,7 +100,9 @@ class Renderer:
 def room_lines(rooms: Iterable[RoomInfo], joined: Iterable[str]) -> list[str]:
     """A list of rooms; those that one is in are marked."""
     mine = set(joined)
-    return [f"{'*' if info.room in mine else ' '} {harmless(info.room)}  {_size(info)}" for info in rooms]
+    return [
+        f"{'*' if info.room in mine else ' '} {harmless(info.room)}  {_size(info)}{_rules(info)}" for info in rooms
+    ]
 
 
 def _size(info: RoomInfo) -> str:
@@ -80,22 +110,32 @@ def _size(info: RoomInfo) -> str:
     return _("{members} here, {lines}").format(members=info.members, lines=lines)
 
 
+def _rules(info: RoomInfo) -> str:
+    return (_(", private") if info.private else "") + (_(", read-only") if info.read_only else "")
+
+
 def member_lines(members: Iterable[MemberInfo]) -> list[str]:
-    """A list of people, and for how long nothing was heard from them."""
-    return [f"{harmless(info.name)}{_quiet(info.quiet_s)}{_away(info.away)}" for info in members]
+    """A list of people: who is a moderator, for how long nothing was heard from whom, and what they said about it."""
+    return [f"{harmless(info.name)}{_role(info.role)}{_quiet(info)}{_away(info.away)}" for info in members]
 
 
 def _away(text: str | None) -> str:
     return "" if text is None else f"  ({harmless(text)})"
 
 
-def _quiet(seconds: int) -> str:
-    if seconds < 60:
+def _role(role: Role) -> str:
+    return {Role.OWNER: _(" (owner)"), Role.MODERATOR: _(" (moderator)")}.get(role, "")
+
+
+def _quiet(info: MemberInfo) -> str:
+    """A client that is there is heard every half minute, whether or not anybody types."""
+    if info.reachable:
         return ""
+    seconds = info.quiet_s
     minutes, hours = seconds // 60, seconds // 3600
     if hours:
-        return _("  quiet for {hours} h").format(hours=hours)
-    return _("  quiet for {minutes} min").format(minutes=minutes)
+        return _("  unreachable for {hours} h").format(hours=hours)
+    return _("  unreachable for {minutes} min").format(minutes=minutes)
 
 
 _WEEKDAYS: Final = (

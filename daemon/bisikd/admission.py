@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bisikd.guard import Guard
     from bisikd.journal import Journal
     from bisikd.passwords import Passwords
+    from bisikd.permissions import Permissions
     from bisikd.users import UserStore
 
 MAX_TRIES: Final = 3  # wrong passwords, names and login IDs in one session
@@ -44,7 +45,7 @@ MAX_REQUESTS: Final = 32  # before a session is admitted; a person needs a handf
 MAX_WAITING_HASHES: Final = 64  # each takes 75 ms with two at once; who comes later is told so at once
 
 # Said before the join password is proved: what is no matter of names, and what only a known key's holder asks for.
-_SAID_TO_ANYBODY: Final = frozenset({Code.TRY_LATER, Code.STORAGE, Code.ACCOUNT_CLOSED})
+_SAID_TO_ANYBODY: Final = frozenset({Code.TRY_LATER, Code.STORAGE, Code.ACCOUNT_CLOSED, Code.BANNED})
 
 UNKNOWN_NAME: Final = "Nobody here has that name. Check how it is spelt, or register it."
 ACCOUNT_CLOSED: Final = "The operator of this server has closed your account. Ask them, if that is a surprise."
@@ -85,6 +86,7 @@ class Doorkeeper:
     blocking: "Blocking"
     now: Callable[[], float]
     now_ms: Callable[[], int]
+    permissions: "Permissions"
     sleep: Callable[[float], Awaitable[None]] = trio.sleep
     accounts: trio.Lock = field(default_factory=trio.Lock)
     """Held while accounts are changed."""
@@ -202,6 +204,7 @@ class Admission:
             raise _Refusal(Code.NAME_TAKEN, _taken(name))
         if known := self._door.users.by_key(device.key_hash):
             raise _Refusal(Code.DEVICE_KNOWN, f"This device belongs to {known[0].name}: log in with that name.")
+        self._refuse_banned(name, device)
         login_id = await self._door.create_account(name, device)
         return self._admit(request.number, name, device, login_id)
 
@@ -214,6 +217,7 @@ class Admission:
             name = ""  # nobody's
         if known is not None and name in known[0].names:
             self._refuse_while_changing(known[0].name)
+            self._refuse_banned(known[0].name, device)
             return self._admit(request.number, known[0].name, device, None)
         if known is None and self._door.users.closed_by_key(device.key_hash):
             raise _Refusal(Code.ACCOUNT_CLOSED, ACCOUNT_CLOSED)
@@ -221,6 +225,7 @@ class Admission:
         if known is not None:
             raise _Refusal(Code.DEVICE_KNOWN, f"This device belongs to {known[0].name}: log in with that name.")
         await self._check_login_id(name, request.login_id)
+        self._refuse_banned(name, device)
         await self._door.add_device(name, device)
         return self._admit(request.number, name, device, None)
 
@@ -256,7 +261,14 @@ class Admission:
 
     def _admit(self, number: int, name: str, device: VerifyKey, login_id: str | None) -> Reply:
         self.user = AdmittedUser(name, device, device.key_hash)
-        return Admitted(number, name, login_id, self._door.journal.checkpoint)
+        role = self._door.permissions.role_of(name)
+        return Admitted(number, name, login_id, self._door.journal.checkpoint, role)
+
+    def _refuse_banned(self, name: str, device: VerifyKey) -> None:
+        """Only who has shown that the name is theirs is told that it is banned."""
+        refusal = self._door.permissions.refusal_of(name, device.key_hash)
+        if refusal is not None:
+            raise _Refusal(Code.BANNED, refusal)
 
 
 def _canonical(name: str) -> str:

@@ -16,14 +16,18 @@ from bisikd.confirmations import ConfirmationDesk
 from bisikd.guard import Guard
 from bisikd.journal import Journal
 from bisikd.log.facts import device_record
+from bisikd.moderation import Moderation
+from bisikd.moderators import Moderators
+from bisikd.permissions import Permissions
 from bisikd.posts import PostDesk
-from bisikd.rooms import Hub
+from bisikd.rooms import Hub, Membership, Room
 
 if TYPE_CHECKING:
     from bisikd.blocking import Blocking
     from bisikd.log.format import Record
     from bisikd.log.store import Log
     from bisikd.passwords import Passwords
+    from bisikd.sessions import Sessions
     from bisikd.users import UserStore
 
 
@@ -50,13 +54,17 @@ class Chat:
         tell: Callable[[str], None],
         limits: Limits | None = None,
         guard: Guard | None = None,
+        moderation: Moderation | None = None,
     ) -> None:
         self.log = log
         self.users = users
         self.blocking = blocking
         self.limits = Limits() if limits is None else limits
         self.now = now
+        self.now_ms = now_ms
         self.flush = flush
+        self.moderation = Moderation() if moderation is None else moderation
+        self.sessions: Sessions | None = None  # who is here; set by `Sessions`
         self.journal = Journal(log, now_ms=now_ms, writing=blocking.writing, flush=flush, tell=tell)
         self.hub = Hub(
             log.heads(),
@@ -67,7 +75,15 @@ class Chat:
             on_entry=on_entry,
         )
         self.refusals: Counter[str] = Counter()  # requests and posts refused, and sessions ended for what they sent
-        self.posts = PostDesk(hub=self.hub, log=log, reading=blocking.reading, refusals=self.refusals)
+        self.permissions = Permissions(users, self.moderation, now_ms)
+        self.moderators = Moderators(self)
+        self.posts = PostDesk(
+            hub=self.hub,
+            log=log,
+            reading=blocking.reading,
+            refusals=self.refusals,
+            objection=self.permissions.objection_to_post,
+        )
         self.confirmations = ConfirmationDesk(flush)
         self.doorkeeper = Doorkeeper(
             users=users,
@@ -78,7 +94,36 @@ class Chat:
             blocking=blocking,
             now=now,
             now_ms=now_ms,
+            permissions=self.permissions,
         )
+
+    # What moderators decided, for those who are here ---------------------------------------------------------------
+
+    def put_out(self, room: Room, wanted: Callable[[Membership], bool], why: str) -> None:
+        """End the memberships for which `wanted` holds, and tell their sessions."""
+        for session in list(self.sessions or ()):
+            member = session.rooms.get(room.name)
+            if member is not None and wanted(member):
+                session.put_out_of(member, why)
+        self.flush()
+
+    def put_out_strangers(self, room: Room) -> None:
+        """The room's rules have changed: whoever it does not let in any more goes."""
+        self.put_out(
+            room,
+            lambda member: not self.permissions.may_enter(member.name, room.name),
+            f"{room.name} is private now, and you are not among those whom it lets in.",
+        )
+        for name in sorted(room.presence.shown):
+            if not self.permissions.may_enter(name, room.name):
+                self.hub.dismiss(room, name)
+
+    def expel_banned(self) -> None:
+        """There is a new ban: end the sessions that it is on."""
+        for session in list(self.sessions or ()):
+            refusal = self.permissions.refusal_of_session(session)
+            if refusal is not None and self.sessions is not None:
+                self.sessions.expel(session, refusal)
 
 
 def missing_devices(log: "Log", users: "UserStore", now_ms: int) -> "Iterator[Record]":

@@ -14,7 +14,15 @@ from typing import Any, Final, TextIO
 
 import trio
 
-from bisik_protocol.chat.messages import Entry, JoinEntry, MessageEntry
+from bisik_protocol.chat.messages import (
+    Act,
+    Entry,
+    JoinEntry,
+    LeaveEntry,
+    MessageEntry,
+    ModerationEntry,
+    TopicEntry,
+)
 from bisik_protocol.chat.statements import Kind, Statement, message_id
 from bisik_protocol.chat.text import harmless
 from bisik_protocol.crypto.identity import fingerprint_groups
@@ -49,8 +57,15 @@ def entry_as_json(entry: Entry, statement: Statement | None) -> dict[str, Any]:
             "time": time,
         }
         return value | {"kind": "act"} if statement.kind is Kind.ACT else value
-    kind = "join" if isinstance(entry, JoinEntry) else "leave"
-    return {"type": kind, "room": entry.room, "author": entry.author, "time": time, "seq": entry.seq}
+    who = {"room": entry.room, "author": entry.author}
+    where = {"time": time, "seq": entry.seq}
+    if isinstance(entry, TopicEntry):
+        return {"type": "topic", **who, "text": entry.topic, **where}
+    if isinstance(entry, ModerationEntry):
+        until = None if entry.until is None else rfc3339(entry.until)
+        done = {"act": entry.act.value, "target": entry.target, "text": entry.reason, "until": until}
+        return {"type": "moderation", **who, **done, **where}
+    return {"type": "join" if isinstance(entry, JoinEntry) else "leave", **who, **where}
 
 
 def entry_for_people(entry: Entry, statement: Statement | None) -> str:
@@ -62,7 +77,33 @@ def entry_for_people(entry: Entry, statement: Statement | None) -> str:
         text = harmless(statement.text)
         said = f"* {author} {text}" if statement.kind is Kind.ACT else f"<{author}> {text}"
         return f"{time} {room} {said}\n"
-    return f"{time} {room} {author} {'joined' if isinstance(entry, JoinEntry) else 'left'}\n"
+    return f"{time} {room} {author} {_done(entry)}\n"
+
+
+_ACTS: Final = {
+    Act.KICK: "put {} out",
+    Act.BAN: "banned {}",
+    Act.UNBAN: "took the ban on {} back",
+    Act.MUTE: "muted {}",
+    Act.UNMUTE: "unmuted {}",
+    Act.PRIVATE: "made the room private",
+    Act.PUBLIC: "made the room public",
+    Act.READ_ONLY: "made the room read-only",
+    Act.WRITABLE: "made the room writable",
+    Act.ALLOW: "let {} in",
+    Act.DISALLOW: "lets {} in no longer",
+}
+
+
+def _done(entry: JoinEntry | LeaveEntry | TopicEntry | ModerationEntry) -> str:
+    """What somebody did, without who it was."""
+    if isinstance(entry, TopicEntry):
+        return f"set the topic: {harmless(entry.topic)}" if entry.topic else "took the topic away"
+    if isinstance(entry, ModerationEntry):
+        until = "" if entry.until is None else f" until {rfc3339(entry.until)}"
+        reason = f": {harmless(entry.reason)}" if entry.reason else ""
+        return _ACTS[entry.act].format(harmless(entry.target) or "an address") + until + reason
+    return "joined" if isinstance(entry, JoinEntry) else "left"
 
 
 class Console:

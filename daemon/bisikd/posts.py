@@ -5,6 +5,7 @@ the entry that has it, a number that is on its way gets its entry when that is s
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from bisik_protocol.chat.messages import (
@@ -26,6 +27,7 @@ from bisik_protocol.errors import RemoteProtocolError
 from bisikd.chains import Place
 from bisikd.log.facts import entry_record
 from bisikd.log.format import Record
+from bisikd.permissions import Objection
 
 if TYPE_CHECKING:
     from bisik_protocol.crypto.identity import VerifyKey
@@ -39,8 +41,17 @@ POST_OVERHEAD_BYTES: Final = 512  # what an entry adds to the statement and its 
 class PostDesk:
     """Takes posts of all sessions. Why one was not taken is announced to its session on the control lane."""
 
-    def __init__(self, *, hub: "Hub", log: "Log", reading: "Workers", refusals: Counter[str]) -> None:
-        """Each refusal is counted in `refusals` by its code."""
+    def __init__(
+        self,
+        *,
+        hub: "Hub",
+        log: "Log",
+        reading: "Workers",
+        refusals: Counter[str],
+        objection: Callable[[str, str], Objection | None],
+    ) -> None:
+        """Each refusal is counted in `refusals` by its code. `objection` is asked for NAME and ROOM of a post."""
+        self._objection = objection
         self._hub = hub
         self._log = log
         self._reading = reading
@@ -72,6 +83,10 @@ class PostDesk:
         digest = statement_hash(post.statement)
         match tip.place(statement.seq, statement.previous, digest):
             case Place.NEXT:
+                objection = self._objection(member.name, member.room.name)
+                if objection is not None:
+                    self._refuse_post(member, statement.seq, objection.code, objection.text)
+                    return
                 submission = MessagePost(self, member, post, statement, digest)
                 tip.on_taken(statement.seq, digest, submission)
                 self._hub.submit(member.room, submission)

@@ -44,6 +44,14 @@ class Presence:
         self.shown.discard(name)
         return True
 
+    def dismiss(self, name: str) -> bool:
+        """A name without sessions here is not waited for any longer. True: a leave has to show."""
+        if name in self._sessions or name not in self.shown:
+            return False
+        self._vanished.pop(name, None)
+        self.shown.discard(name)
+        return True
+
     def settle(self, now: float) -> tuple[list[str], list[str]]:
         """Names whose join, and names whose leave, has to be written now: who stayed away, and what was refused."""
         joins = [name for name in self._sessions if name not in self.shown]

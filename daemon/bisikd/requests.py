@@ -17,6 +17,7 @@ from bisik_protocol.chat.messages import (
     GetConfirmed,
     GetDevice,
     GetHistory,
+    GetRoom,
     History,
     Joined,
     JoinRoom,
@@ -25,16 +26,19 @@ from bisik_protocol.chat.messages import (
     ListRooms,
     MemberInfo,
     Members,
+    Moderation,
     Presence,
     Refused,
     Reply,
     Request,
     RoomInfo,
     Rooms,
+    RoomState,
     SetAway,
     decode_entry_untrusted,
 )
 from bisik_protocol.chat.names import InvalidName, canonical_room
+from bisikd.moderating import moderate
 from bisikd.rooms import Membership, Room
 
 if TYPE_CHECKING:
@@ -50,13 +54,17 @@ class Refusal(Exception):  # noqa: N818 # not an error: an answer
         self.text = text
 
 
-MAX_LISTED: Final = 500  # rooms, or members with the lately heard first: a reply has to fit into 64 KiB
+MAX_LISTED: Final = 450  # rooms, or members with the lately heard first: a reply has to fit into 64 KiB
+
+UNREACHABLE_S: Final = 90.0  # three keepalives of a client, and some: a phone that is off, a laptop that sleeps
 
 Handler = Callable[["Session", Any], Coroutine[Any, Any, Reply]]
 
 
 async def answer(session: "Session", request: Request) -> Reply:
     """The reply to a request of an admitted session. Never raises for what the far side asks."""
+    if isinstance(request, Moderation):
+        return await moderate(session, request)
     handler = _HANDLERS.get(type(request))
     if handler is None:  # Prove, Register, Login
         return Refused(request.number, Code.ALREADY_ADMITTED, f"You are logged in as {session.user.name} already.")
@@ -76,6 +84,7 @@ async def _join(session: "Session", request: JoinRoom) -> Reply:
             session.chat.hub.discard_unused(room)
             raise Refusal(Code.TRY_LATER, "Connect again.")
         member = await _enter(session, room, lane, request)
+    rules = session.chat.moderation.rules(name)
     return Joined(
         number=request.number,
         room=name,
@@ -83,6 +92,9 @@ async def _join(session: "Session", request: JoinRoom) -> Reply:
         head=member.room.head,
         chain_seq=member.tip.stored_seq,
         chain_hash=member.tip.stored_hash,
+        topic=rules.topic,
+        private=rules.private,
+        read_only=rules.read_only,
     )
 
 
@@ -92,6 +104,7 @@ def _open_room(session: "Session", name: str, presence: Presence) -> Room:
         raise Refusal(
             Code.ROOM_LIMIT, f"You are in {len(session.rooms)} rooms, and that is the limit: leave one first."
         )
+    _refuse_strangers(session, name)
     room = chat.hub.get(name)
     if room is not None:
         return room
@@ -108,6 +121,7 @@ async def _enter(session: "Session", room: Room, lane: int, request: JoinRoom) -
     try:
         if not tip.loaded:
             tip.load(*await chat.blocking.reading(chat.log.chain, room.name, user.key_hash))
+        _refuse_strangers(session, room.name)  # it may have been closed to them in the meantime
     except BaseException:
         room.chains.release(user.key_hash)
         chat.hub.discard_unused(room)
@@ -140,24 +154,45 @@ async def _leave(session: "Session", request: LeaveRoom) -> Reply:
 
 
 async def _list_rooms(session: "Session", request: ListRooms) -> Reply:
-    rooms = [RoomInfo(room.name, len(room.presence.stored), room.head) for room in session.chat.hub if room.begun]
+    chat, name = session.chat, session.user.name
+    rooms = [
+        _room_info(session, room) for room in chat.hub if room.begun and chat.permissions.may_enter(name, room.name)
+    ]
     return Rooms(request.number, sorted(rooms, key=lambda info: info.room)[:MAX_LISTED])
+
+
+def _room_info(session: "Session", room: Room) -> RoomInfo:
+    rules = session.chat.moderation.rules(room.name)
+    return RoomInfo(room.name, len(room.presence.stored), room.head, rules.private, rules.read_only)
+
+
+async def _get_room(session: "Session", request: GetRoom) -> Reply:
+    name = _room_name(request.room)
+    _refuse_strangers(session, name)
+    room = session.chat.hub.get(name)
+    if room is None:
+        raise Refusal(Code.ROOM_INVALID, f"There is no room {name}.")
+    rules = session.chat.moderation.rules(name)
+    return RoomState(request.number, name, rules.topic, rules.private, rules.read_only, sorted(rules.allowed))
 
 
 async def _list_members(session: "Session", request: ListMembers) -> Reply:
     chat = session.chat
-    room = chat.hub.get(_room_name(request.room))
+    name = _room_name(request.room)
+    _refuse_strangers(session, name)
+    room = chat.hub.get(name)
     if room is None:
         raise Refusal(Code.ROOM_INVALID, "There is no such room.")
     now = chat.now()
     heard = room.last_heard(now)
     names = heapq.nlargest(MAX_LISTED, heard, key=heard.__getitem__)
     away = room.away()
-    return Members(
-        request.number,
-        room.name,
-        [MemberInfo(name, int(now - heard[name]), away.get(name)) for name in sorted(names)],
-    )
+    members = [_member_info(session, each, now - heard[each], away.get(each)) for each in sorted(names)]
+    return Members(request.number, room.name, members)
+
+
+def _member_info(session: "Session", name: str, quiet_s: float, away: str | None) -> MemberInfo:
+    return MemberInfo(name, int(quiet_s), away, session.chat.permissions.role_of(name), quiet_s < UNREACHABLE_S)
 
 
 async def _set_away(session: "Session", request: SetAway) -> Reply:
@@ -193,6 +228,7 @@ async def _confirmed(session: "Session", request: GetConfirmed) -> Reply:
 async def _history(session: "Session", request: GetHistory) -> Reply:
     chat = session.chat
     name = _room_name(request.room)
+    _refuse_strangers(session, name)
     room = chat.hub.get(name)
     if room is None:
         raise Refusal(Code.ROOM_INVALID, f"There is no room {name}.")
@@ -220,6 +256,11 @@ async def _device(session: "Session", request: GetDevice) -> Reply:
     return Device(request.number, *stored)
 
 
+def _refuse_strangers(session: "Session", name: str) -> None:
+    if not session.chat.permissions.may_enter(session.user.name, name):
+        raise Refusal(Code.ROOM_PRIVATE, f"{name} is private: a moderator has to let you in.")
+
+
 def _room_name(text: str) -> str:
     try:
         return canonical_room(text)
@@ -236,4 +277,5 @@ _HANDLERS: dict[type, Handler] = {
     SetAway: _set_away,
     GetConfirmed: _confirmed,
     GetDevice: _device,
+    GetRoom: _get_room,
 }

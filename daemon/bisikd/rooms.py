@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import trio
+
 from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry, Presence
 from bisik_protocol.chat.names import LOBBY
 from bisik_protocol.chat.statements import Statement
 from bisikd.chains import Chains, Tip
 from bisikd.confirmations import Confirmations
+from bisikd.journal import StorageFull
 from bisikd.log.facts import entry_record
 from bisikd.log.format import Record
 from bisikd.presence import Presence as RoomPresence
@@ -157,6 +160,10 @@ class Hub:
         return self._rooms.get(name)
 
     @property
+    def lobby(self) -> Room:
+        return self._rooms[LOBBY]
+
+    @property
     def full(self) -> bool:
         return len(self._rooms) >= self._max_rooms
 
@@ -190,6 +197,19 @@ class Hub:
         if member.presence is Presence.MEMBER and room.presence.leave(member.name, self.now(), lingers=lingers):
             self._submit(room, member.name, joins=False)
         self.discard_unused(room)
+
+    def dismiss(self, room: Room, name: str) -> None:
+        """Whose last session here is gone does not linger."""
+        if room.presence.dismiss(name):
+            self._submit(room, name, joins=False)
+
+    async def write(self, room: Room, make: Callable[[int, int], Entry]) -> None:
+        """Store the entry that `make` makes of its number and the time, and show it. Raises StorageFull."""
+        written = _Written(self, room, make)
+        self.submit(room, written)
+        await written.decided.wait()
+        if not written.stored:
+            raise StorageFull("There is no room left on the disk of this server.")
 
     def settle(self) -> None:
         """Write the leaves of those who did not come back, and what the log had no room for before."""
@@ -242,3 +262,32 @@ class _PresenceChange:
 
     def on_refused(self) -> None:
         self._hub.on_refused(self._room)
+
+
+class _Written:
+    """An entry that somebody waits for on its way to the log."""
+
+    size = 1024
+
+    def __init__(self, hub: Hub, room: Room, make: Callable[[int, int], Entry]) -> None:
+        self.decided = trio.Event()
+        self.stored = False
+        self._hub = hub
+        self._room = room
+        self._make = make
+
+    def record(self, now_ms: int) -> Record:
+        self._entry = self._make(self._room.next_seq(), now_ms)
+        record = entry_record(self._entry)
+        self._encoded = record.payload
+        return record
+
+    def on_stored(self) -> None:
+        self._room.deliver(self._entry.seq, self._encoded)
+        self._hub.on_entry(self._entry, None)
+        self.stored = True
+        self.decided.set()
+
+    def on_refused(self) -> None:
+        self._hub.on_refused(self._room)
+        self.decided.set()

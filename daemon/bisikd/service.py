@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +34,7 @@ from bisikd.errors import BisikdError
 from bisikd.invitation import Ready, ready_of
 from bisikd.log import Log
 from bisikd.logkeys import keep_server_keys, load_auditor
+from bisikd.moderation import Moderation, open_moderation
 from bisikd.notify import Notifier
 from bisikd.passwords import Passwords
 from bisikd.sessions import Sessions
@@ -70,6 +71,7 @@ class Opened:
     sock: "socket.socket"
     console: Console
     passwords: Passwords
+    moderation: Moderation = field(default_factory=Moderation)
 
 
 def serve(settings: "Settings", *, as_json: bool) -> None:
@@ -79,6 +81,7 @@ def serve(settings: "Settings", *, as_json: bool) -> None:
         passed_socket() or open_udp_socket(settings.listen) as sock,
     ):
         users = UserStore.open(state.users_directory)
+        moderation = open_moderation(state.path)
         opened = Opened(
             settings=settings,
             state=state,
@@ -87,6 +90,7 @@ def serve(settings: "Settings", *, as_json: bool) -> None:
             sock=sock,
             console=Console(as_json=as_json),
             passwords=Passwords(),
+            moderation=moderation,
         )
         try:
             trio.run(_run, opened)
@@ -152,6 +156,7 @@ class Service:
             on_entry=self._console.entry,
             tell=self._console.note,
             limits=opened.settings.limits,
+            moderation=opened.moderation,
         )
         self._sessions: Sessions | None = None
         self._started = trio.current_time()

@@ -14,6 +14,7 @@ from bisik_protocol.chat.messages import (
     CONTROL_LANE,
     Confirm,
     FromDaemon,
+    PutOut,
     Refused,
     decode_from_member_untrusted,
     decode_request_untrusted,
@@ -61,6 +62,11 @@ class Session:
         self._wake.set()
         self._patience = trio.CancelScope(deadline=self.since + ADMISSION_S)
         self._closed: Closed | None = None
+
+    @property
+    def host(self) -> str:
+        """Where it comes from now."""
+        return str(self.connection.peer_address[0])
 
     @property
     def admitted(self) -> bool:
@@ -112,6 +118,16 @@ class Session:
         """The session goes on without the room."""
         del self.rooms[member.room.name], self._lanes[member.lane]
         self.chat.hub.leave(member, lingers=False)
+
+    def put_out_of(self, member: "Membership", why: str) -> None:
+        """The session goes on without the room, and is told."""
+        self.leave_room(member)
+        self._send(PutOut(room=member.room.name, lane=member.lane, text=why))
+
+    def leave_rooms(self) -> None:
+        """Leave every room for good."""
+        for member in list(self.rooms.values()):
+            self.leave_room(member)
 
     async def _serve(self) -> None:
         while True:

@@ -30,6 +30,7 @@ class Sessions:
         self._unadmitted: dict[Session, None] = {}
         self._of_user: dict[str, list[Session]] = {}
         self.counters: Counter[str] = Counter()
+        chat.sessions = self
         nursery.start_soon(chat.confirmations.run)
 
     def __len__(self) -> int:
@@ -41,6 +42,10 @@ class Sessions:
     def open(self, connection: "Connection") -> None:
         """A client proved that it holds a channel's keys; it may log in."""
         limits = self._chat.limits
+        if (refusal := self._chat.permissions.refusal_of_address(str(connection.peer_address[0]))) is not None:
+            self.counters["banned"] += 1
+            connection.close(CloseCode.REFUSED, refusal)
+            return
         if len(self._unadmitted) >= min(limits.unadmitted_sessions, limits.sessions):
             self._put_out(next(iter(self._unadmitted)), "Others were waiting. Connect again.")
         elif len(self._sessions) >= limits.sessions:
@@ -68,6 +73,11 @@ class Sessions:
         """End all sessions of a user, and tell them why."""
         for session in list(self._of_user.get(name, ())):
             self._put_out(session, reason, code)
+
+    def expel(self, session: Session, reason: str) -> None:
+        """End a session whose user is not to come back: nobody waits for them."""
+        session.leave_rooms()
+        self._put_out(session, reason)
 
     def _put_out(self, session: Session, reason: str, code: CloseCode = CloseCode.REFUSED) -> None:
         self.counters["put-out"] += 1

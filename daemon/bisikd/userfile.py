@@ -19,14 +19,13 @@ import re
 import tomllib
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
-from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import tomli_w
 
-from bisik_protocol.chat.messages import MAX_FORMER_NAMES
+from bisik_protocol.chat.messages import MAX_FORMER_NAMES, Role
 from bisik_protocol.chat.names import InvalidName, canonical_name
 from bisik_protocol.crypto.identity import VerifyKey, fingerprint_text
 from bisik_protocol.errors import RemoteProtocolError
@@ -50,14 +49,6 @@ class Device:
     @property
     def key_hash(self) -> bytes:
         return sha256(self.modulus).digest()
-
-
-class Role(Enum):
-    """What an account may do beside talking; the operator gives it."""
-
-    MEMBER = "member"
-    MODERATOR = "moderator"
-    OWNER = "owner"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
-from bisik_protocol.chat.messages import MAX_FORMER_NAMES
+from bisik_protocol.chat.messages import MAX_FORMER_NAMES, Role
 from bisik_protocol.chat.names import canonical_name, skeleton
 from bisikd.errors import BisikdError
 from bisikd.log.files import REAL_FILES, FileSystem
@@ -21,7 +21,6 @@ from bisikd.replace import NotDurable, is_leftover, replace_file
 from bisikd.userfile import (
     SUFFIX,
     Device,
-    Role,
     Unreadable,
     User,
     decode_user,

@@ -190,6 +190,12 @@ class FakeSession:
         for session in self.daemon.sessions:
             session.show(entry)
 
+    def put_out(self, room: str, text: str) -> None:
+        """A moderator ends the session's stay in a room."""
+        lane = next(lane for lane, (name, _) in self._lanes.items() if name == room)
+        del self._lanes[lane]
+        self._say(messages.PutOut(room, lane, text))
+
     def show(self, entry: Entry) -> None:
         """Fan out a new entry to this session, if it follows the room."""
         for lane, (room, presence) in self._lanes.items():

@@ -8,10 +8,19 @@ from hypothesis import strategies as st
 
 from bisik.conversation import Conversation
 from bisik.errors import BisikError, Refused
-from bisik.events import ChatEvent, Join, Message, Notice, OwnMessage, Receipt
+from bisik.events import ChatEvent, Join, Message, Moderated, Notice, OwnMessage, Receipt, TopicSet
 from bisik.store import Store
 from bisik_protocol.chat import messages
-from bisik_protocol.chat.messages import CONTROL_LANE, Code, JoinEntry, MessageEntry, Presence
+from bisik_protocol.chat.messages import (
+    CONTROL_LANE,
+    Act,
+    Code,
+    JoinEntry,
+    MessageEntry,
+    ModerationEntry,
+    Presence,
+    TopicEntry,
+)
 from bisik_protocol.chat.names import LOBBY
 from bisik_protocol.chat.statements import Kind
 from bisik_protocol.errors import RemoteProtocolError
@@ -698,6 +707,96 @@ class TestHostileServer:
         entry = messages.encode(JoinEntry("#ops", 1, START_MS, "ayu"))
         with pytest.raises(RemoteProtocolError):
             tama.receive_message_untrusted(1, entry, 0.0)
+
+
+class TestModeration:
+    def test_who_is_put_out_is_told_and_follows_the_room_no_more(self) -> None:
+        """A sentence; nothing more of the room; no way back by itself, not on the next connection either."""
+        daemon = FakeDaemon()
+        tama, ayu = make(daemon), make(daemon, "ayu", 1)
+        for one in (tama, ayu):
+            one.join(LOBBY)
+            one.join("#ops")
+        wires = Wire(tama, daemon), Wire(ayu, daemon)
+        settle(*wires)
+        wires[0].session.put_out("#ops", "mod put you out of #ops.")
+        settle(*wires)
+        assert "mod put you out of #ops." in notices(tama)
+        assert tama.rooms == [LOBBY]
+        say(ayu, "without tama", room="#ops")
+        settle(*wires)
+        assert texts(tama) == []
+        wires[0].disconnect()
+        again = Wire(tama, daemon)
+        settle(again, wires[1])
+        assert tama.rooms == [LOBBY]
+        assert "without tama" not in texts(tama, again)
+
+    def test_who_waits_for_a_receipt_is_told_and_the_message_is_kept(self) -> None:
+        """What was posted on the lane was dropped; it waits in the outbox until the room is joined again."""
+        daemon = FakeDaemon()
+        tama = make(daemon)
+        tama.join("#ops")
+        wire = Wire(tama, daemon)
+        wire.settle()
+        wire.session.put_out("#ops", "Out.")
+        (kept,) = say(tama, "late", room="#ops")
+        outcomes: list[Receipt | BisikError] = []
+        tama.waiters.add(kept, "#ops", outcomes.append)
+        wire.settle()
+        assert [str(outcome) for outcome in outcomes] == ["Out."]
+        assert tama.outbox.count() == 1
+        tama.join("#ops")
+        wire.settle()
+        assert daemon.texts("#ops") == ["late"]
+
+    def test_an_old_goodbye_does_not_end_a_new_stay(self) -> None:
+        """The room was joined again before the word came that the last stay had ended."""
+        daemon = FakeDaemon()
+        tama = make(daemon)
+        tama.join("#ops")
+        wire = Wire(tama, daemon)
+        wire.settle()
+        stale = messages.encode(messages.PutOut("#ops", 99, "Out."))
+        tama.receive_message_untrusted(CONTROL_LANE, stale, 0.0)
+        assert tama.rooms == ["#ops"]
+
+    def test_a_topic_is_known_from_the_start_and_when_it_changes(self) -> None:
+        """From the reply to the join, then from entries; and it is an event with its author."""
+        daemon = FakeDaemon()
+        daemon.append(TopicEntry(LOBBY, 1, START_MS, "mod", "old"))
+        tama = make(daemon)
+        tama.join(LOBBY)
+        wire = Wire(tama, daemon)
+        wire.settle()
+        wire.session.show(daemon.append(TopicEntry(LOBBY, 2, START_MS, "mod", "new")))
+        wire.settle()
+        assert tama.topic(LOBBY) == "new"
+        assert tama.topic("#none") == ""
+        topics = [event for event in chat_events(tama) if isinstance(event, TopicSet)]
+        assert [(event.text, event.author) for event in topics] == [("old", "mod"), ("new", "mod")]
+        assert topics[0].as_json()["type"] == "topic"
+
+    def test_what_moderators_do_is_an_event(self) -> None:
+        """With all that the entry says."""
+        daemon = FakeDaemon()
+        tama = make(daemon)
+        daemon.append(ModerationEntry(LOBBY, 1, START_MS, "mod", Act.MUTE, "ayu", START_MS, "spam"))
+        tama.join(LOBBY)
+        wire = Wire(tama, daemon)
+        (event,) = chat_events(tama, wire)
+        assert isinstance(event, Moderated)
+        assert event.as_json() == {
+            "type": "moderation",
+            "room": LOBBY,
+            "author": "mod",
+            "act": "mute",
+            "target": "ayu",
+            "text": "spam",
+            "until": "2025-11-22T09:00:00.000Z",
+            "time": "2025-11-22T09:00:00.000Z",
+            "seq": 1,
+        }
 
 
 def _statement_and_signature(entry: messages.Entry) -> tuple[bytes, bytes]:

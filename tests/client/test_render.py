@@ -6,9 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bisik.events import Event, Join, Leave, LinkChanged, LinkState, Message, Notice, OwnMessage, rfc3339
+from bisik.events import (
+    Event,
+    Join,
+    Leave,
+    LinkChanged,
+    LinkState,
+    Message,
+    Moderated,
+    Notice,
+    OwnMessage,
+    TopicSet,
+    rfc3339,
+)
 from bisik.render import Renderer, member_lines, room_lines
-from bisik_protocol.chat.messages import MemberInfo, RoomInfo
+from bisik_protocol.chat.messages import MemberInfo, Role, RoomInfo
 
 TIME = "2026-11-22T09:05:00.123Z"
 
@@ -16,6 +28,10 @@ TIME = "2026-11-22T09:05:00.123Z"
 def message(text: str = "halo", **fields: str) -> Message:
     given_: dict[str, str] = {"room": "#lobby", "author": "ayu", "id": "0" * 32, "time": TIME, **fields}
     return Message(text=text, seq=1, **given_)  # type: ignore[arg-type]
+
+
+def moderated(act: str, target: str, until: str | None = None, text: str = "") -> Moderated:
+    return Moderated(room="#lobby", author="mod", act=act, target=target, text=text, until=until, seq=1, time=TIME)
 
 
 def renderer(room: str = "#lobby") -> Renderer:
@@ -32,6 +48,15 @@ def renderer(room: str = "#lobby") -> Renderer:
         (message(kind="act", text="waves"), "09:05 * ayu waves"),
         (Join(room="#lobby", author="ayu", seq=1, time=TIME), "09:05 -- ayu joined"),
         (Leave(room="#ops", author="ayu", seq=1, time=TIME), "09:05 #ops -- ayu left"),
+        (TopicSet(room="#lobby", author="mod", text="hi", seq=1, time=TIME), "09:05 -- mod set the topic: hi"),
+        (TopicSet(room="#lobby", author="mod", text="", seq=1, time=TIME), "09:05 -- mod took the topic away"),
+        (
+            moderated("ban", "tama", TIME, "spam"),
+            "09:05 -- mod banned tama from the server until 2026-11-22 09:05: spam",
+        ),
+        (moderated("ban", ""), "09:05 -- mod banned an address from the server"),
+        (moderated("read-only", ""), "09:05 -- mod made the room read-only"),
+        (moderated("something-new", "tama"), "09:05 -- mod something-new tama"),
         (Notice(text="Look here."), "!! Look here."),
         (OwnMessage(state="failed", room="#lobby", outbox_id=1, reason="No."), "!! Not sent: No."),
         (OwnMessage(state="queued", room="#lobby", outbox_id=1), None),
@@ -126,8 +151,22 @@ def test_rooms_show_which_are_mine() -> None:
 
 def test_quiet_members_are_shown_as_such() -> None:
     """By minutes, then by hours."""
-    members = [MemberInfo("a", 5), MemberInfo("b", 120), MemberInfo("c", 7300)]
-    assert member_lines(members) == ["a", "b  quiet for 2 min", "c  quiet for 2 h"]
+    members = [
+        MemberInfo("a", 80),
+        MemberInfo("b", 120, None, Role.MODERATOR, False),
+        MemberInfo("c", 7300, "lunch", Role.OWNER, False),
+    ]
+    assert member_lines(members) == [
+        "a",
+        "b (moderator)  unreachable for 2 min",
+        "c (owner)  unreachable for 2 h  (lunch)",
+    ]
+
+
+def test_rooms_with_rules_are_shown_as_such() -> None:
+    """Private, read-only, both, or none."""
+    rooms = [RoomInfo("#a", 1, 2, True, True), RoomInfo("#b", 1, 2)]
+    assert room_lines(rooms, []) == ["  #a  1 here, 2 lines, private, read-only", "  #b  1 here, 2 lines"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry, MessageEntry
+from bisik_protocol.chat.messages import Act, Entry, JoinEntry, LeaveEntry, MessageEntry, ModerationEntry, TopicEntry
 from bisik_protocol.chat.statements import Kind, Statement, encode_statement, message_id
 from bisikd import console as console_module
 from bisikd.console import Console, entry_as_json, entry_for_people, json_line, rfc3339
@@ -81,6 +81,32 @@ def test_joins_and_leaves(entry: Entry, kind: str, words: str) -> None:
         "seq": entry.seq,
     }
     assert words in entry_for_people(entry, None)
+
+
+def act(what: Act, target: str = "", until: int | None = None, reason: str = "") -> ModerationEntry:
+    return ModerationEntry("#lobby", 3, TIME_MS, "mod", what, target, until, reason)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (TopicEntry("#lobby", 3, TIME_MS, "mod", "hi"), "#lobby mod set the topic: hi\n"),
+        (TopicEntry("#lobby", 3, TIME_MS, "mod", ""), "#lobby mod took the topic away\n"),
+        (act(Act.BAN, "tama", TIME_MS, "spam"), "#lobby mod banned tama until 2026-11-22T09:00:00.123Z: spam\n"),
+        (act(Act.BAN), "#lobby mod banned an address\n"),
+        (act(Act.READ_ONLY), "#lobby mod made the room read-only\n"),
+        *((act(what, "tama"), "#lobby mod ") for what in Act),
+    ],
+)
+def test_what_moderators_do(entry: Entry, words: str) -> None:
+    """Each act has its words for people, and its fields for programs."""
+    assert words in entry_for_people(entry, None)
+    value = entry_as_json(entry, None)
+    assert value["type"] in {"topic", "moderation"}
+    assert (value["room"], value["author"], value["seq"]) == ("#lobby", "mod", 3)
+    if isinstance(entry, ModerationEntry):
+        assert (value["act"], value["target"], value["text"]) == (entry.act.value, entry.target, entry.reason)
+        assert value["until"] == (None if entry.until is None else "2026-11-22T09:00:00.123Z")
 
 
 def test_others_text_reaches_no_terminal_raw() -> None:

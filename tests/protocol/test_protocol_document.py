@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import pkgutil
 import re
 from enum import Enum
@@ -154,7 +155,8 @@ def _fields(kind: type[Struct]) -> str:
         if field.default is NODEFAULT:
             written.append(field.name)
         else:
-            written.append(f"{field.name} = {'nil' if field.default is None else field.default}")
+            default = field.default.value if isinstance(field.default, Enum) else field.default
+            written.append(f"{field.name} = {'nil' if default is None else json.dumps(default)}")
     return ", ".join(written)
 
 

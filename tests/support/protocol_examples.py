@@ -158,7 +158,7 @@ def request_examples() -> str:
             messages.Joined(number=7, room="#lobby", lane=1, head=12, chain_seq=0, chain_hash=ZERO_DIGEST)
         ),
         [
-            ("97", "array of 7"),
+            ("9a", "array of 10"),
             ("a6 6a 6f 69 6e 65 64", "`joined`"),
             ("07", "number 7"),
             ("a6 23 6c 6f 62 62 79", "room `#lobby`"),
@@ -166,6 +166,7 @@ def request_examples() -> str:
             ("0c", "head: its newest entry is number 12"),
             ("00", "chain_seq: this device never spoke there"),
             (b"\xc4\x20" + ZERO_DIGEST, "chain_hash"),
+            ("a0 c2 c2", "no topic, not private, not read-only"),
         ],
     )
     return "\n\n".join([prove, refused, join, joined])

@@ -7,6 +7,7 @@ what came on a room's lane. Passwords cost almost nothing; everything else is th
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from bisik_protocol.chat.messages import (
     Prove,
     Refused,
     Register,
+    Role,
     decode_entry_untrusted,
     decode_from_daemon_untrusted,
     encode,
@@ -51,6 +53,7 @@ from bisikd.blocking import Blocking
 from bisikd.chat import Chat
 from bisikd.config import Limits
 from bisikd.guard import Guard
+from bisikd.moderation import Moderation
 from bisikd.passwords import Cost, Passwords
 from bisikd.sessions import Sessions
 from bisikd.users import UserStore
@@ -145,7 +148,14 @@ class FakeConnection:
 class Stage:
     """A chat that runs. `entries_seen` is what the operator's console was told."""
 
-    def __init__(self, directory: Path, nursery: trio.Nursery, limits: Limits | None, log: MemoryLog) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nursery: trio.Nursery,
+        limits: Limits | None,
+        log: MemoryLog,
+        moderation: Moderation | None = None,
+    ) -> None:
         directory.mkdir(exist_ok=True)
         self.log = log
         self.users = UserStore.open(directory)
@@ -169,13 +179,14 @@ class Stage:
             tell=self.told.append,
             limits=limits,
             guard=Guard(),
+            moderation=moderation,
         )
         self.sessions = Sessions(self.chat, nursery, self.failures.append)
         nursery.start_soon(self.chat.journal.run)
 
-    def visitor(self, device: int = 0) -> "Visitor":
+    def visitor(self, device: int = 0, host: str = "192.0.2.7") -> "Visitor":
         """Somebody connects, from the device with that number."""
-        return Visitor(self, device_key(device))
+        return Visitor(self, device_key(device), host)
 
     async def member(self, name: str, device: int = 0, *rooms: str) -> "Visitor":
         """Somebody who is admitted, registering if the name is new, and in these rooms."""
@@ -189,6 +200,10 @@ class Stage:
             assert isinstance(await visitor.join(room), Joined)
         return visitor
 
+    def promote(self, name: str, role: Role = Role.MODERATOR) -> None:
+        """Give somebody a role, as the operator does."""
+        self.users.change(name, lambda user: replace(user, role=role))
+
     async def settled(self) -> None:
         """Every task has done what it can do now."""
         await trio.testing.wait_all_tasks_blocked()
@@ -197,12 +212,13 @@ class Stage:
 class Visitor:
     """One client, played by the test."""
 
-    def __init__(self, stage: Stage, device: SigningKey) -> None:
+    def __init__(self, stage: Stage, device: SigningKey, host: str) -> None:
         self.stage = stage
         self.device = device
         self.key_hash = device.public.key_hash
         self.connection = FakeConnection(bytes([len(stage.sessions) % 256]) * 32, self._on_ready)
         self.connection.last_heard = trio.current_time()
+        self.connection.peer_address = (host, 1234)
         self.lanes: dict[str, int] = {}
         self.said: dict[str, list[bytes]] = {}
         self._numbers = 0
@@ -326,11 +342,15 @@ def text_of(entry: MessageEntry) -> str:
 
 @asynccontextmanager
 async def open_stage(
-    directory: Path, *, limits: Limits | None = None, log: MemoryLog | None = None
+    directory: Path,
+    *,
+    limits: Limits | None = None,
+    log: MemoryLog | None = None,
+    moderation: Moderation | None = None,
 ) -> AsyncIterator[Stage]:
     """A running chat with accounts in `directory`; a `log` from an earlier stage makes this one its restart."""
     async with trio.open_nursery() as nursery:
-        stage = Stage(directory, nursery, limits, MemoryLog() if log is None else log)
+        stage = Stage(directory, nursery, limits, MemoryLog() if log is None else log, moderation)
         yield stage
         nursery.cancel_scope.cancel()
     assert stage.failures == [], "\n".join(stage.failures)

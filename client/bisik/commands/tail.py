@@ -6,7 +6,7 @@ import click
 
 from bisik.chat import Chat, open_profile
 from bisik.commands.common import home_option, json_option, put_json, run, say
-from bisik.events import Join, Leave, Message
+from bisik.events import ChatEvent, Message
 from bisik.home import Home
 from bisik.render import Renderer
 from bisik_protocol.chat.messages import Presence
@@ -40,7 +40,7 @@ async def _print(chat: Chat, count: int | None, *, as_json: bool, rooms: int) ->
     renderer.room = chat.rooms[0] if rooms == 1 else ""
     messages = 0
     async for event in chat.everything():
-        if not isinstance(event, Message | Join | Leave):
+        if not isinstance(event, ChatEvent):
             line = renderer.line(event)
             if line is not None and event.type == "notice":
                 say(line)

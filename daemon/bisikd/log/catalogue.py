@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry
 from bisik_protocol.chat.tree import verify_consistency, verify_inclusion
 from bisikd.log.errors import IndexDamaged, LogFailed
-from bisikd.log.facts import DeviceFact, DevicePayload, Fact, MessageFact, read_fact
+from bisikd.log.facts import DeviceFact, DevicePayload, Fact, MessageFact, PresenceFact, read_fact
 from bisikd.log.format import Malformed
 from bisikd.log.index import Index, Place, Watermark
 from bisikd.log.ledger import NO_TIP, Chain, Staged, Tip
@@ -283,7 +283,7 @@ class Catalogue:
             entries.append((room, entry.seq, leaf))
             if isinstance(fact, MessageFact):
                 statements.append((room, index.author(fact.statement.author), fact.statement.seq, entry.seq))
-            else:
+            elif isinstance(fact, PresenceFact):
                 self._write_presence(fact.entry, room, changes)
         index.add_entries(entries)
         index.add_statements(statements)

@@ -14,8 +14,10 @@ from bisik_protocol.chat.messages import (
     LeaveEntry,
     MessageEntry,
     Milliseconds,
+    ModerationEntry,
     Modulus,
     Name,
+    TopicEntry,
     decode_entry_untrusted,
     encode,
 )
@@ -46,6 +48,13 @@ class PresenceFact:
 
 
 @dataclass(frozen=True, slots=True)
+class ModerationFact:
+    """It has its number in the room; what it means is for people."""
+
+    entry: TopicEntry | ModerationEntry
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceFact:
     device: DevicePayload
     key: VerifyKey
@@ -55,7 +64,7 @@ class DeviceFact:
         return self.key.key_hash
 
 
-Fact = MessageFact | PresenceFact | DeviceFact
+Fact = MessageFact | PresenceFact | ModerationFact | DeviceFact
 
 _encoder = msgspec.msgpack.Encoder()
 _device_decoder = msgspec.msgpack.Decoder(DevicePayload)
@@ -79,8 +88,10 @@ def read_fact(kind: RecordKind, payload: bytes) -> Fact:
         entry = decode_entry_untrusted(payload)
     except RemoteProtocolError:
         raise Malformed("this ENTRY is not an encoded entry") from None
-    if not isinstance(entry, MessageEntry):
+    if isinstance(entry, JoinEntry | LeaveEntry):
         return PresenceFact(entry)
+    if isinstance(entry, TopicEntry | ModerationEntry):
+        return ModerationFact(entry)
     try:
         statement = decode_statement_untrusted(entry.statement)
     except RemoteProtocolError:

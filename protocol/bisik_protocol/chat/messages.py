@@ -26,6 +26,14 @@ MAX_PAGE_BYTES: Final = 48 * 1024
 MAX_AWAY_BYTES: Final = 48  # so that a list of members fits into a message
 MAX_CONFIRMED: Final = 250  # names in a reply
 MAX_TEXT_BYTES: Final = 60_000  # with signature and names still under the transport's cap of 64 KiB
+MAX_REASON_CHARACTERS: Final = 200
+MAX_TOPIC_CHARACTERS: Final = 300
+MAX_TARGET_CHARACTERS: Final = 128  # a name, a key's fingerprint, a range of addresses
+MAX_BAN_S: Final = 10 * 366 * 86_400
+MAX_LISTED_BANS: Final = 64  # a reply stays under the transport's cap
+MAX_ALLOWED: Final = 400  # people whom a private room lets in; all of them fit into one reply
+
+OPERATOR: Final = "(operator)"  # stands for who administers the server, where an author stands; it is nobody's name
 
 RequestNumber = Annotated[int, Meta(ge=0, lt=1 << 32)]
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_BYTES)]
@@ -38,6 +46,11 @@ Modulus = Annotated[bytes, Meta(min_length=384, max_length=384)]
 Signature = Annotated[bytes, Meta(min_length=384, max_length=384)]
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
+Reason = Annotated[str, Meta(max_length=MAX_REASON_CHARACTERS)]
+Topic = Annotated[str, Meta(max_length=MAX_TOPIC_CHARACTERS)]
+Target = Annotated[str, Meta(min_length=1, max_length=MAX_TARGET_CHARACTERS)]
+Duration = Annotated[int, Meta(ge=1, le=MAX_BAN_S)]  # seconds; None: until it is taken back
+
 ZERO_DIGEST: Final = bytes(32)  # what stands for "the statement before" in an author's first
 
 
@@ -47,6 +60,38 @@ class Presence(Enum):
     MEMBER = "member"  # receives everything, and is seen: its coming and going is an entry
     READER = "reader"  # receives everything, unseen (a script that follows)
     WRITER = "writer"  # receives only the entries of its own posts (a script that sends)
+
+
+class Role(Enum):
+    """What an account may do beside talking; the operator gives it."""
+
+    MEMBER = "member"
+    MODERATOR = "moderator"
+    OWNER = "owner"  # a moderator whom other moderators cannot touch
+
+
+class BanKind(Enum):
+    """What a ban is on."""
+
+    NAME = "name"
+    DEVICE = "device"  # the key hash, as a fingerprint's text
+    ADDRESS = "address"  # one, or a range like 192.0.2.0/24
+
+
+class Act(Enum):
+    """What a moderator did, as the log shows it."""
+
+    KICK = "kick"
+    BAN = "ban"
+    UNBAN = "unban"
+    MUTE = "mute"
+    UNMUTE = "unmute"
+    PRIVATE = "private"
+    PUBLIC = "public"
+    READ_ONLY = "read-only"
+    WRITABLE = "writable"
+    ALLOW = "allow"  # into a private room
+    DISALLOW = "disallow"
 
 
 # Requests: client to daemon, on the control lane ---------------------------------------------------------------
@@ -141,6 +186,83 @@ class GetDevice(Struct, frozen=True, array_like=True, tag="device", forbid_unkno
     key_hash: Digest
 
 
+class GetRoom(Struct, frozen=True, array_like=True, tag="room", forbid_unknown_fields=True):
+    """A room's topic and rules."""
+
+    number: RequestNumber
+    room: RoomName
+
+
+class Kick(Struct, frozen=True, array_like=True, tag="kick", forbid_unknown_fields=True):
+    """Put somebody out of a room. They may come back; a moderator's, like all that follow."""
+
+    number: RequestNumber
+    room: RoomName
+    name: Name
+    reason: Reason = ""
+
+
+class Ban(Struct, frozen=True, array_like=True, tag="ban", forbid_unknown_fields=True):
+    """Keep a name, a device or a range of addresses off the server."""
+
+    number: RequestNumber
+    what: BanKind
+    target: Target
+    lasts_s: Duration | None = None
+    reason: Reason = ""
+
+
+class Unban(Struct, frozen=True, array_like=True, tag="unban", forbid_unknown_fields=True):
+    number: RequestNumber
+    what: BanKind
+    target: Target
+
+
+class ListBans(Struct, frozen=True, array_like=True, tag="bans", forbid_unknown_fields=True):
+    number: RequestNumber
+
+
+class Mute(Struct, frozen=True, array_like=True, tag="mute", forbid_unknown_fields=True):
+    """Refuse what somebody says, in one room or (None) in all."""
+
+    number: RequestNumber
+    name: Name
+    room: RoomName | None = None
+    lasts_s: Duration | None = None
+    reason: Reason = ""
+
+
+class Unmute(Struct, frozen=True, array_like=True, tag="unmute", forbid_unknown_fields=True):
+    number: RequestNumber
+    name: Name
+    room: RoomName | None = None
+
+
+class SetTopic(Struct, frozen=True, array_like=True, tag="topic", forbid_unknown_fields=True):
+    number: RequestNumber
+    room: RoomName
+    topic: Topic
+
+
+class SetRoom(Struct, frozen=True, array_like=True, tag="set-room", forbid_unknown_fields=True):
+    """What is None stays. Private: only who was allowed in. Read-only: only moderators speak."""
+
+    number: RequestNumber
+    room: RoomName
+    private: bool | None = None
+    read_only: bool | None = None
+
+
+class Allow(Struct, frozen=True, array_like=True, tag="allow", forbid_unknown_fields=True):
+    """Let somebody into a private room, or no longer."""
+
+    number: RequestNumber
+    room: RoomName
+    name: Name
+    allowed: bool = True
+
+
+Moderation = Kick | Ban | Unban | ListBans | Mute | Unmute | SetTopic | SetRoom | Allow
 Request = (
     Prove
     | Register
@@ -153,6 +275,8 @@ Request = (
     | SetAway
     | GetConfirmed
     | GetDevice
+    | GetRoom
+    | Moderation
 )
 
 
@@ -200,6 +324,11 @@ class Code(Enum):
     NOT_JOINED = "not-joined"
     STATEMENT_INVALID = "statement-invalid"
     CHAIN = "chain"  # the statement does not continue what this device said before in this room
+    FORBIDDEN = "forbidden"  # one's role does not allow it
+    BANNED = "banned"
+    MUTED = "muted"
+    READ_ONLY = "read-only"
+    ROOM_PRIVATE = "room-private"
     UNKNOWN = "unknown"
     STORAGE = "storage"  # the log cannot take more now; nothing was stored, keep and retry
 
@@ -221,6 +350,7 @@ class Admitted(Struct, frozen=True, array_like=True, tag="admitted"):
     name: Name
     login_id: str | None
     checkpoint: bytes | None
+    role: Role = Role.MEMBER
 
     def __repr__(self) -> str:
         return f"Admitted(number={self.number}, name={self.name!r})"
@@ -235,12 +365,17 @@ class Joined(Struct, frozen=True, array_like=True, tag="joined"):
     head: Sequence
     chain_seq: Sequence  # 0: this device never spoke there
     chain_hash: Digest  # ZERO_DIGEST then
+    topic: Topic = ""
+    private: bool = False
+    read_only: bool = False
 
 
 class RoomInfo(Struct, frozen=True, array_like=True):
     room: RoomName
     members: int  # now present
     head: Sequence
+    private: bool = False
+    read_only: bool = False
 
 
 class Rooms(Struct, frozen=True, array_like=True, tag="rooms"):
@@ -252,6 +387,8 @@ class MemberInfo(Struct, frozen=True, array_like=True):
     name: Name
     quiet_s: int  # seconds since anything was heard from this member's devices
     away: str | None = None  # what the person said about that
+    role: Role = Role.MEMBER
+    reachable: bool = True  # False: nothing was heard for so long that the devices are off, asleep or out of reach
 
 
 class Members(Struct, frozen=True, array_like=True, tag="members"):
@@ -275,6 +412,33 @@ class Device(Struct, frozen=True, array_like=True, tag="device"):
     formerly: Annotated[list[Name], Meta(max_length=MAX_FORMER_NAMES)] = []  # msgspec copies it
 
 
+class RoomState(Struct, frozen=True, array_like=True, tag="room"):
+    """Answer to GetRoom. `allowed` are the people whom a private room lets in, beside moderators."""
+
+    number: RequestNumber
+    room: RoomName
+    topic: Topic
+    private: bool
+    read_only: bool
+    allowed: list[Name]
+
+
+class BanInfo(Struct, frozen=True, array_like=True):
+    what: BanKind
+    target: Target
+    by: str
+    reason: str
+    since: Milliseconds
+    until: Milliseconds | None
+
+
+class Bans(Struct, frozen=True, array_like=True, tag="bans"):
+    """Answer to ListBans: the newest MAX_LISTED_BANS of those that hold."""
+
+    number: RequestNumber
+    bans: list[BanInfo]
+
+
 class Confirmed(Struct, frozen=True, array_like=True, tag="confirmed"):
     """The others who have an entry, and those of them who said so themselves; at most MAX_CONFIRMED of each."""
 
@@ -292,6 +456,15 @@ class PostRefused(Struct, frozen=True, array_like=True, tag="post-refused"):
     room: RoomName
     seq: Sequence
     code: Code
+    text: str
+    wait_ms: Annotated[int, Meta(ge=0, lt=1 << 32)] = 0  # with TRY_LATER: when it may be tried again; 0: at any time
+
+
+class PutOut(Struct, frozen=True, array_like=True, tag="put-out"):
+    """Announcement: this session was put out of a room; nothing comes on its lane any more, and posts are dropped."""
+
+    room: RoomName
+    lane: Annotated[int, Meta(ge=1, lt=1 << 32)]
     text: str
 
 
@@ -314,8 +487,8 @@ class CheckpointSeen(Struct, frozen=True, array_like=True, tag="checkpoint"):
     note: bytes
 
 
-Reply = Refused | Done | Admitted | Joined | Rooms | Members | History | Device | Confirmed
-Announcement = PostRefused | Delivered | CheckpointSeen
+Reply = Refused | Done | Admitted | Joined | Rooms | Members | History | Device | Confirmed | RoomState | Bans
+Announcement = PostRefused | PutOut | Delivered | CheckpointSeen
 FromDaemon = Reply | Announcement
 
 
@@ -347,7 +520,30 @@ class LeaveEntry(Struct, frozen=True, array_like=True, tag="leave", forbid_unkno
     author: Name
 
 
-Entry = MessageEntry | JoinEntry | LeaveEntry
+class TopicEntry(Struct, frozen=True, array_like=True, tag="topic", forbid_unknown_fields=True):
+    """`author` is a member's name, or OPERATOR; the same in a ModerationEntry. An empty topic: it was taken away."""
+
+    room: RoomName
+    seq: Sequence
+    time: Milliseconds
+    author: Name
+    topic: Topic
+
+
+class ModerationEntry(Struct, frozen=True, array_like=True, tag="moderation", forbid_unknown_fields=True):
+    """What a moderator did. What is about the whole server stands in #lobby."""
+
+    room: RoomName
+    seq: Sequence
+    time: Milliseconds
+    author: Name
+    act: Act
+    target: Annotated[str, Meta(max_length=MAX_TARGET_CHARACTERS)]  # a name or a key; empty where it is the room
+    until: Milliseconds | None
+    reason: Reason
+
+
+Entry = MessageEntry | JoinEntry | LeaveEntry | TopicEntry | ModerationEntry
 
 _T = TypeVar("_T")
 

@@ -5,7 +5,17 @@ Signing takes a millisecond, so signed statements are made once a test process a
 
 from functools import cache
 
-from bisik_protocol.chat.messages import ZERO_DIGEST, JoinEntry, LeaveEntry, MessageEntry, encode
+from bisik_protocol.chat.messages import (
+    ZERO_DIGEST,
+    Act,
+    Entry,
+    JoinEntry,
+    LeaveEntry,
+    MessageEntry,
+    ModerationEntry,
+    TopicEntry,
+    encode,
+)
 from bisik_protocol.chat.statements import STATEMENT_CONTEXT, Kind, Statement, encode_statement, statement_hash
 from bisikd.log import Record, device_record, entry_record
 from tests.support.keys import device_key
@@ -61,10 +71,16 @@ class Talk:
     def leave(self, name: str, room: str = "#lobby") -> Record:
         return self._record(LeaveEntry(room, self._next(room), START_MS, name))
 
+    def moderate(self, name: str, room: str = "#lobby") -> list[Record]:
+        """A topic, and a kick."""
+        topic = self._record(TopicEntry(room, self._next(room), START_MS, name, "about"))
+        kick = ModerationEntry(room, self._next(room), START_MS, name, Act.KICK, "tamu", None, "why")
+        return [topic, self._record(kick)]
+
     def _next(self, room: str) -> int:
         self.heads[room] = self.heads.get(room, 0) + 1
         return self.heads[room]
 
-    def _record(self, entry: MessageEntry | JoinEntry | LeaveEntry) -> Record:
+    def _record(self, entry: Entry) -> Record:
         self.said.setdefault(entry.room, []).append(encode(entry))
         return entry_record(entry)

@@ -48,6 +48,14 @@ def test_entries_come_back_byte_for_byte(log: Log, talk: Talk) -> None:
     assert log.heads() == {"#lobby": 9, "#riset": 2}
 
 
+def test_what_moderators_did_is_counted_and_read_back_and_changes_no_presence(log: Log, talk: Talk) -> None:
+    """Topics and kicks have their numbers in the room, between what others said."""
+    log.append([talk.register("tama"), talk.join("tama"), *talk.moderate("tama"), talk.say("tama", "after")])
+    assert log.entries("#lobby", 0, 50) == talk.said["#lobby"]
+    assert log.heads() == {"#lobby": 4}
+    assert log.presence() == {"#lobby": {"tama"}}
+
+
 @pytest.mark.parametrize(
     ("after", "count", "found"), [(0, 3, [1, 2, 3]), (7, 5, [8, 9]), (9, 5, []), (3, 0, []), (50, 5, [])]
 )

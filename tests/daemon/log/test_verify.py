@@ -10,6 +10,7 @@ import pytest
 
 from bisik_protocol.chat.checkpoint import sign_checkpoint
 from bisik_protocol.chat.messages import MessageEntry, decode_entry_untrusted
+from bisikd.export import line_for_people, record_as_json
 from bisikd.log import LogDamaged, LogPolicy, Record, RecordKind, Report, entry_record, iter_records, verify_log
 from bisikd.log.ledger import Staged
 from tests.daemon.log.bench import DIRECTORY, KEY, SIGNING, open_log, open_real, small_log
@@ -214,6 +215,22 @@ def test_records_end_at_damage_with_its_place() -> None:
     with pytest.raises(LogDamaged, match=r"00000002\.segment"):
         read += list(records)
     assert isinstance(decode_entry_untrusted(small.records[3].payload), MessageEntry)
+
+
+def test_what_moderators_did_is_proved_and_shown_with_the_rest(tmp_path: Path) -> None:
+    """`log verify` counts it, `log show` says it in words, `log export` has its fields."""
+    talk = Talk()
+    log = open_real(tmp_path / "log", now_ms=lambda: START_MS)
+    log.append([talk.register("tama"), talk.join("tama"), *talk.moderate("tama"), talk.say("tama", "after")])
+    log.close()
+    identity = server_identity()
+    report = verify_log(tmp_path / "log", identity.decryption, identity.signing.public)
+    assert (report.problems, report.records, report.messages) == ([], 5, 1)
+    records = list(iter_records(tmp_path / "log", identity.decryption, identity.signing.public))
+    shown = [line_for_people(record) or "" for record in records]
+    assert "tama set the topic: about" in shown[2]
+    assert "tama put tamu out: why" in shown[3]
+    assert [(record_as_json(record) or {})["type"] for record in records[2:4]] == ["topic", "moderation"]
 
 
 def test_a_log_can_be_read_while_it_is_written(tmp_path: Path) -> None:
