@@ -19,7 +19,7 @@ from bisik_protocol.crypto.protection import PacketSealer
 from bisik_protocol.transport.events import CloseCode
 from bisik_protocol.transport.repair import EARLY_GAPS, early_copies
 from bisik_protocol.wire import frames
-from bisik_protocol.wire.packets import CONNECTION_ID_BYTES, TOKEN_BYTES, data_header, encode_reset
+from bisik_protocol.wire.packets import CONNECTION_ID_BYTES, TOKEN_BYTES, data_header, data_prefix, encode_reset
 from bisik_protocol.wire.varint import encode_varint
 
 Piece = tuple[bytes | str, str]  # bytes, or their hexadecimal digits; and what they are
@@ -90,7 +90,7 @@ def packet_example() -> str:
     request = messages.encode(messages.ListRooms(number=0))
     ack = frames.encode_ack([(0, 3)])
     head = frames.message_head(0, 0, 0, 1, len(request))
-    header = data_header(CONNECTION_ID, 0, 5)
+    header = data_header(data_prefix(CONNECTION_ID, 0), 5)
     sealed = PacketSealer(COUNT).seal(5, header, ack + head + request)
     plain = _annotated(
         ack + head + request,

@@ -250,8 +250,10 @@ class Connection:
         """When `handle_timeout` or `datagrams_to_send` has something to do; None: only when something arrives."""
         if self._state is not _State.OPEN:
             return self._closing.next_at if self._state is _State.CLOSING and self._closing is not None else None
-        soonest = self.path.challenge_at
-        if self.path.allowance() >= MIN_DATAGRAM_BYTES:  # otherwise an arrival has to come first, not a time
+        path = self.path
+        soonest = path.challenge_at
+        # Where the path allows nothing, an arrival has to come first, not a time.
+        if path.validated or path.allowance() >= MIN_DATAGRAM_BYTES:
             time = self._outgoing.next_timeout()
             if time is not None and (soonest is None or time < soonest):
                 soonest = time
@@ -288,12 +290,12 @@ class Connection:
         if outgoing.is_worn_out:
             self.close(CloseCode.PROTOCOL, "protocol violation: nothing is acknowledged")
             return self._goodbyes(now)
+        path = self.path
         datagrams: list[tuple[bytes, Address]] = []
-        while len(datagrams) < MAX_DATAGRAMS_A_CALL and outgoing.has_work(now):
-            datagram = outgoing.next_datagram(self.path, now)
-            if datagram is None:
+        while (datagram := outgoing.next_datagram(path, now)) is not None:
+            datagrams.append((datagram, path.address))
+            if len(datagrams) == MAX_DATAGRAMS_A_CALL or not outgoing.has_work(now):
                 break
-            datagrams.append((datagram, self.path.address))
         return datagrams
 
     def network_changed(self, now: float) -> None:
@@ -307,7 +309,8 @@ class Connection:
         """Go after a peer that moved: the newest packet's source is where it is."""
         path = self.path
         if address == path.address:
-            path.on_received(size, now)
+            if not path.validated:
+                path.on_received(size, now)
             return
         if not newest or self._is_client:  # a server may answer from another of its addresses; it does not roam
             return
@@ -321,8 +324,8 @@ class Connection:
         return True
 
     def _on_ack(self, frame: frames.Ack, now: float) -> bool:
-        drained = self._outgoing.on_ack(frame, now)
-        self._events += [LaneDrained(lane=lane) for lane in drained]
+        for lane in self._outgoing.on_ack(frame, now):
+            self._events.append(LaneDrained(lane=lane))
         return False
 
     def _on_message(self, frame: frames.Message, now: float) -> bool:

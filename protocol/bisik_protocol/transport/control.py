@@ -12,30 +12,28 @@ SentFrame = tuple[Key, bytes]
 class ControlFrames:
     """The newest frame under each key, until that very frame is acknowledged."""
 
-    __slots__ = ("_newest", "_waiting")
+    __slots__ = ("_newest", "waiting")
 
     def __init__(self) -> None:
         self._newest: dict[Key, bytes] = {}  # not acknowledged yet
-        self._waiting: dict[Key, None] = {}  # to be sent, oldest first
+        self.waiting: dict[Key, None] = {}
+        """The keys of what is to be sent, oldest first."""
 
     def put(self, key: Key, frame: bytes) -> None:
         """Replace what stood under `key` and send it."""
         self._newest[key] = frame
-        self._waiting[key] = None
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        self.waiting[key] = None
 
     def take(self, room: int) -> list[SentFrame]:
         """The waiting frames that fit into `room` bytes, with their keys."""
         taken: list[SentFrame] = []
-        for key in list(self._waiting):
+        for key in list(self.waiting):
             frame = self._newest[key]
             if len(frame) > room:
                 break
             room -= len(frame)
             taken.append((key, frame))
-            del self._waiting[key]
+            del self.waiting[key]
         return taken
 
     def on_acknowledged(self, sent: Iterable[SentFrame]) -> None:
@@ -43,9 +41,9 @@ class ControlFrames:
             # That an older frame arrived says nothing about the newest, which still has to.
             if self._newest.get(key) == frame:
                 del self._newest[key]
-                self._waiting.pop(key, None)
+                self.waiting.pop(key, None)
 
     def on_lost(self, sent: Iterable[SentFrame]) -> None:
         for key, frame in sent:
             if self._newest.get(key) == frame:
-                self._waiting[key] = None
+                self.waiting[key] = None

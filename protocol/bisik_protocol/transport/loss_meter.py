@@ -17,7 +17,8 @@ class LossMeter:
         self.samples = 0
 
     def on_arrived(self) -> None:
-        self.rate -= self.rate * self._gain()
+        if self.rate or self.samples <= LAST_SAMPLES:
+            self.rate -= self.rate * self._gain()
 
     def on_lost(self, packets: int = 1) -> None:
         for _ in range(min(packets, 32)):  # a long gap is one event of the link, not a thousand

@@ -45,12 +45,13 @@ class SendLane:
         # otherwise use up the connection's credit between them, with no message whole and none to be taken.
         cost = len(data) + count * CHUNK_OVERHEAD_COST
         if count == 1:
-            self.queue.append(Chunk(self.number, message_head(self.number, sequence, 0, 1, len(data)), data, cost))
+            head = message_head(self.number, sequence, 0, 1, len(data))
+            self.queue.append(Chunk(self.number, head, data, cost, len(head) + len(data)))
         else:
             for index in range(count):
                 part = data[index * MAX_CHUNK_BYTES : (index + 1) * MAX_CHUNK_BYTES]
                 head = message_head(self.number, sequence, index, count, len(part))
-                self.queue.append(Chunk(self.number, head, part, 0 if index else cost))
+                self.queue.append(Chunk(self.number, head, part, 0 if index else cost, len(head) + len(part)))
         self.backlog += len(data)
         if self.backlog > LANE_LOW_WATER_BYTES:
             self.was_high = True

@@ -5,6 +5,7 @@ Owns everything that RFC 9002 is about. Knows nothing of peers that move, of goo
 """
 
 from collections import deque
+from math import inf
 from typing import Final
 
 from bisik_protocol.transport.chunks import Chunk
@@ -99,10 +100,9 @@ class Outgoing:
 
     def has_work(self, now: float) -> bool:
         """A quick look, so that nothing is prepared for the many calls that find nothing to do."""
-        if self._reader.ack_due or self.ping_due or self.queue.is_waiting or self.controls or self.responses:
+        if self._reader.ack_due or self.ping_due or self.queue.is_waiting or self.controls.waiting or self.responses:
             return True
-        due = self._repair.next_due()
-        return due is not None and due <= now
+        return bool(self._repair.watched) and self._repair.next_due() <= now
 
     def next_datagram(self, path: Path, now: float) -> bytes | None:
         """The next datagram that may go now, if one may; to be asked where there `has_work`."""
@@ -112,9 +112,11 @@ class Outgoing:
         if room <= 0:
             return None
         parts: list[bytes] = []
-        room, told = self._put_answers(parts, room)
+        told = -1
+        if self._reader.ack_due or self.responses:
+            room, told = self._put_answers(parts, room)
         controls: list[SentFrame] = []
-        if self.controls:
+        if self.controls.waiting:
             controls = self.controls.take(room)
             for _, frame in controls:
                 parts.append(frame)
@@ -137,7 +139,7 @@ class Outgoing:
             payload = payload.ljust(MIN_DATAGRAM_BYTES - OVERHEAD_BYTES, b"\x00")
         number, datagram = self._seal(payload, path, now)
         if chunks or controls or self.ping_due:
-            packet = SentPacket(number, now, len(datagram), tuple(chunks), tuple(controls), told)
+            packet = SentPacket(number, now, len(datagram), chunks, controls, told)
             self._on_eliciting_sent(packet, now)
         return datagram
 
@@ -163,7 +165,8 @@ class Outgoing:
         size = len(datagram)
         self.counters.datagrams_sent += 1
         self.counters.bytes_sent += size
-        path.on_sent(size)
+        if not path.validated:
+            path.on_sent(size)
         self._pacer.on_sent(size)
         return number, datagram
 
@@ -176,7 +179,10 @@ class Outgoing:
             self._unanswered_since = now
         self.window.on_sent(packet.size)
         self._recovery.on_sent(packet)
+        if not packet.chunks:
+            return
         counters = self.counters
+        loss, unanswered = self.loss, self.unanswered(now)
         for chunk in packet.chunks:
             if chunk.copies == 0:
                 chunk.first_sent = now
@@ -187,7 +193,7 @@ class Outgoing:
             chunk.outstanding += 1
             chunk.last_sent = now
             if chunk.thin:
-                self._repair.on_copy_sent(chunk, now, self.loss, self.unanswered(now))
+                self._repair.on_copy_sent(chunk, now, loss, unanswered)
 
     @property
     def is_worn_out(self) -> bool:
@@ -263,11 +269,24 @@ class Outgoing:
     def next_timeout(self) -> float | None:
         """When something is overdue or may go, if nothing is heard before."""
         keepalive = self._config.keepalive_s
-        soonest = None if keepalive is None else self.last_sent + keepalive
-        for time in (self._recovery.loss_time, self._repair.next_due(), self.queue.paced_until, self._pto_at()):
-            if time is not None and (soonest is None or time < soonest):
-                soonest = time
-        return soonest
+        soonest = inf if keepalive is None else self.last_sent + keepalive
+        paced_until = self.queue.paced_until
+        if paced_until is not None and paced_until < soonest:
+            soonest = paced_until
+        watched = self._repair.watched
+        if watched:
+            due = self._repair.next_due()
+            if due < soonest:
+                soonest = due
+        if self._recovery.in_flight:
+            loss_time = self._recovery.loss_time
+            if loss_time is not None and loss_time < soonest:
+                soonest = loss_time
+            if not watched:  # watched chunks probe by themselves
+                pto_at = self._pto_at()
+                if pto_at < soonest:
+                    soonest = pto_at
+        return None if soonest == inf else soonest
 
     def handle_timeout(self, now: float) -> None:
         loss_time = self._recovery.loss_time
@@ -275,8 +294,7 @@ class Outgoing:
             self._detect_losses(now)
         if self.unanswered(now) > LINEAR_S:  # the probes of a long outage would pile up in flight
             self._on_lost(self._recovery.give_up_sent_before(now - LINEAR_S), now)
-        pto_at = self._pto_at()
-        if pto_at is not None and now >= pto_at:
+        if self._recovery.in_flight and not self._repair.watched and now >= self._pto_at():
             self._pto_count += 1
             self.queue.probe = self._oldest_unacknowledged()
             for (
@@ -288,10 +306,8 @@ class Outgoing:
         if keepalive is not None and now >= self.last_sent + keepalive:
             self.ping_due = True
 
-    def _pto_at(self) -> float | None:
-        """When to probe for acknowledgements that are overdue. Watched chunks probe by themselves."""
-        if not self._recovery.in_flight or self._repair.watched:
-            return None
+    def _pto_at(self) -> float:
+        """When to probe for acknowledgements that are overdue."""
         rtt, last = self.rtt, self._recovery.last_eliciting_sent
         unanswered, eager_s = self.unanswered(last), self._config.eager_s
         if eager_s > unanswered > rtt.probe_timeout:

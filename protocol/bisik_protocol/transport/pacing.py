@@ -27,4 +27,5 @@ class Pacer:
 
     def on_sent(self, size: int) -> None:
         """May go below zero: probes, repairs and acknowledgements are not held back, but they count."""
-        self._tokens = max(self._tokens - size, -self._burst)
+        tokens = self._tokens - size
+        self._tokens = tokens if tokens > -self._burst else -self._burst

@@ -37,12 +37,13 @@ class Path:
         self._rest_until = 0.0
 
     def on_received(self, size: int, now: float) -> None:
-        """Who goes on sending from a path whose challenges were all lost is challenged again."""
+        """Before the path is validated. Who goes on sending from a path whose challenges were all lost is challenged again."""
         self._received += size
         if self._challenges >= MAX_CHALLENGES and not self.validated and self.challenge_at is None:
             self.challenge_at = max(self._rest_until, now)
 
     def on_sent(self, size: int) -> None:
+        """Before the path is validated."""
         self._sent += size
 
     def allowance(self) -> int:

@@ -7,6 +7,8 @@ about when to send.
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from msgspec import Struct
+
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.transport.chunks import Chunk
 from bisik_protocol.transport.control import SentFrame
@@ -17,26 +19,15 @@ PERSISTENT_CONGESTION_PTOS: Final = 3
 MAX_REMEMBERED_LOSSES: Final = 64  # numbers given up, in case they arrive after all
 
 
-class SentPacket:
+class SentPacket(Struct, frozen=True, eq=False, gc=False):
     """An ack-eliciting packet in flight. `told` is the highest number that its ACK frame told of, -1 without one."""
 
-    __slots__ = ("chunks", "controls", "number", "sent_at", "size", "told")
-
-    def __init__(
-        self,
-        number: int,
-        sent_at: float,
-        size: int,
-        chunks: tuple[Chunk, ...],
-        controls: tuple[SentFrame, ...],
-        told: int,
-    ) -> None:
-        self.number = number
-        self.sent_at = sent_at
-        self.size = size
-        self.chunks = chunks
-        self.controls = controls
-        self.told = told
+    number: int
+    sent_at: float
+    size: int
+    chunks: list[Chunk]
+    controls: list[SentFrame]
+    told: int
 
 
 class AckOutcome:
@@ -101,14 +92,23 @@ class Recovery:
             if self._given_up:
                 self._take_back(low, high, outcome)
         if outcome.acknowledged and largest > self.largest_acknowledged:
-            newest = max(outcome.acknowledged, key=_number)
+            acknowledged = outcome.acknowledged
+            newest = acknowledged[0] if len(acknowledged) == 1 else max(acknowledged, key=_number)
             if newest.number == largest and newest.sent_at >= self.measure_from:
                 self.rtt.add_sample(now - newest.sent_at)
-        self.largest_acknowledged = max(self.largest_acknowledged, largest)
+        if largest > self.largest_acknowledged:
+            self.largest_acknowledged = largest
         return outcome
 
     def _take_range(self, low: int, high: int, outcome: AckOutcome) -> None:
         in_flight = self.in_flight
+        if len(in_flight) == 1:  # nearly always, in a chat
+            (number,) = in_flight
+            if low <= number <= high:
+                outcome.acknowledged.append(in_flight.pop(number))
+                if self._is_skipped(low, high):
+                    raise RemoteProtocolError("ack")
+            return
         # Whichever is shorter: the range, or what is in flight.
         numbers: Iterable[int] = (
             range(low, high + 1) if high - low < len(in_flight) else [n for n in in_flight if low <= n <= high]

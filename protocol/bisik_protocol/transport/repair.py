@@ -120,13 +120,10 @@ class Repair:
         patience = chunk.first_sent + PATIENCE_RTTS * srtt if early > 1 else chunk.first_sent + rtt.probe_timeout
         chunk.due = max(patience, now + max(CADENCE_RTTS * srtt, MIN_CADENCE_S))
 
-    def next_due(self) -> float | None:
+    def next_due(self) -> float:
+        """When the next copy is due, of one or more chunks that are watched."""
         watched = self.watched
-        if not watched:
-            return None
-        if len(watched) == 1:
-            return watched[0].due
-        return min(chunk.due for chunk in watched)
+        return watched[0].due if len(watched) == 1 else min(chunk.due for chunk in watched)
 
     def due(self, now: float) -> list[Chunk]:
         """The chunks whose next copy is due, the most urgent first."""

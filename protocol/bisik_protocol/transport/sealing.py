@@ -6,7 +6,7 @@ from bisik_protocol.crypto.protection import MAX_NUMBERS_PER_KEY, PacketSealer
 from bisik_protocol.randomness import RandomSource
 from bisik_protocol.transport.config import TransportConfig
 from bisik_protocol.transport.skipping import NumberSkipper
-from bisik_protocol.wire.packets import data_header
+from bisik_protocol.wire.packets import data_header, data_prefix
 
 GOODBYE_NUMBERS: Final = 128  # of a key's numbers, kept for closing when the far side lets the key wear out
 
@@ -14,13 +14,14 @@ GOODBYE_NUMBERS: Final = 128  # of a key's numbers, kept for closing when the fa
 class PacketWriter:
     """Seals one end's packets to the far side's `connection_id`."""
 
-    __slots__ = ("_acknowledged", "_config", "_connection_id", "_phase_started", "_sealer", "numbers")
+    __slots__ = ("_acknowledged", "_config", "_connection_id", "_phase_started", "_prefix", "_sealer", "numbers")
 
     def __init__(
         self, secret: bytes, connection_id: bytes, config: TransportConfig, random: RandomSource, now: float
     ) -> None:
         self._sealer = PacketSealer(secret)
         self._connection_id = connection_id
+        self._prefix = data_prefix(connection_id, 0)
         self._config = config
         self.numbers = NumberSkipper(random)
         self._phase_started = now
@@ -34,10 +35,11 @@ class PacketWriter:
             sealer.sealed >= config.ratchet_packets or now >= self._phase_started + config.ratchet_s
         ):
             sealer.ratchet()
+            self._prefix = data_prefix(self._connection_id, sealer.phase)
             self._phase_started = now
             self._acknowledged = False  # the far side computes one key ahead, not two
         number = self.numbers.take()
-        header = data_header(self._connection_id, sealer.phase, number)
+        header = data_header(self._prefix, number)
         return number, header + sealer.seal(number, header, payload)
 
     @property

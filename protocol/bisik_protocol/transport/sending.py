@@ -81,12 +81,13 @@ class SendQueue:
                 room -= probe.size
         if self._repair.watched:
             room = self._choose_due(chosen, room, now, unanswered)
-        room = self._choose_lost(chosen, room, now)
+        if self.lost:
+            room = self._choose_lost(chosen, room, now)
         if self._active:
             room = self._choose_fresh(chosen, room, now)
         if (chosen and loss >= CLEAN_LOSS) or (answering and unanswered > self._rtt.probe_timeout):
             self._add_unacknowledged(chosen, room)
-        if not self.is_waiting:
+        if self.paced_until is not None and not self.is_waiting:
             self.paced_until = None  # what was held back went out as repair may
         return chosen
 

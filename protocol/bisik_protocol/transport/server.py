@@ -114,7 +114,9 @@ class ServerEndpoint:
             deadline = connection.next_timeout()
             if deadline is not None and deadline <= now:
                 connection.handle_timeout(now)
-            self._touch(connection)
+                self._touch(connection)
+            else:  # what it was armed for has been dealt with
+                self._deadlines.arm(connection, deadline)
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
         """Everything that may go now, to whom."""

@@ -24,8 +24,13 @@ MIN_DATAGRAM_BYTES: Final = 1200  # what every path is taken to carry, RFC 9000 
 MAX_NUMBER: Final = (1 << (8 * NUMBER_BYTES)) - 1
 
 
-def data_header(connection_id: bytes, phase: int, number: int) -> bytes:
-    return bytes((DATA_TYPE | phase,)) + connection_id + number.to_bytes(NUMBER_BYTES)
+def data_prefix(connection_id: bytes, phase: int) -> bytes:
+    """A data packet's header up to its number: the same for all packets of a key."""
+    return bytes((DATA_TYPE | phase,)) + connection_id
+
+
+def data_header(prefix: bytes, number: int) -> bytes:
+    return prefix + number.to_bytes(NUMBER_BYTES)
 
 
 def is_data(datagram: bytes) -> bool:

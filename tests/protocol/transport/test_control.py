@@ -12,15 +12,15 @@ LANE_CREDIT: Key = (6, 3)
 def test_a_frame_is_sent_once_while_nothing_goes_wrong() -> None:
     """Put, taken, acknowledged: then there is nothing left to send."""
     controls = ControlFrames()
-    assert not controls
+    assert not controls.waiting
     controls.put(CREDIT, b"one")
-    assert controls
+    assert controls.waiting
     sent = controls.take(100)
     assert sent == [(CREDIT, b"one")]
-    assert not controls
+    assert not controls.waiting
     controls.on_acknowledged(sent)
     controls.on_lost(sent)
-    assert not controls
+    assert not controls.waiting
 
 
 def test_a_lost_frame_is_sent_again() -> None:
@@ -42,7 +42,7 @@ def test_only_the_newest_of_a_kind_is_sent() -> None:
     controls.put(CREDIT, b"three")
     controls.on_lost(sent)
     assert controls.take(100) == [(CREDIT, b"three")]
-    assert not controls
+    assert not controls.waiting
 
 
 def test_an_older_frame_acknowledged_does_not_settle_the_newest_in_flight() -> None:
@@ -65,7 +65,7 @@ def test_an_older_frame_lost_does_not_repeat_the_newest_in_flight() -> None:
     controls.put(CREDIT, b"two")
     controls.take(100)
     controls.on_lost(first)
-    assert not controls
+    assert not controls.waiting
 
 
 def test_a_frame_thought_lost_that_arrived_is_not_sent_again() -> None:
@@ -77,7 +77,7 @@ def test_a_frame_thought_lost_that_arrived_is_not_sent_again() -> None:
     second = controls.take(100)
     controls.on_lost(second)
     controls.on_acknowledged(first)
-    assert not controls
+    assert not controls.waiting
 
 
 def test_what_does_not_fit_waits() -> None:

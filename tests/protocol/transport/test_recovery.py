@@ -20,7 +20,7 @@ def ledger(*, rtt: float | None = RTT_S, skipped: tuple[int, ...] = ()) -> Recov
 
 def send(recovery: Recovery, *numbers: int, at: float = 0.0) -> None:
     for number in numbers:
-        recovery.on_sent(SentPacket(number, at, 100, (), (), -1))
+        recovery.on_sent(SentPacket(number, at, 100, [], [], -1))
 
 
 def numbers(packets: list[SentPacket]) -> list[int]:

@@ -10,7 +10,7 @@ from bisik_protocol.transport import server as server_module
 from bisik_protocol.transport.half_open import MAX_HALF_OPEN_HOST
 from bisik_protocol.transport.server import RESETS_A_SECOND, UNCONFIRMED_S
 from bisik_protocol.wire.handshake import TYPE_HELLO, TYPE_KEX, TYPE_SKEX
-from bisik_protocol.wire.packets import RESET_BYTES, RESET_TYPE, data_header
+from bisik_protocol.wire.packets import RESET_BYTES, RESET_TYPE, data_header, data_prefix
 from tests.support.endpoints import Endpoints
 from tests.support.simnet import Address, Conditions
 
@@ -185,7 +185,7 @@ def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def unknown_packet(size: int, connection_id: bytes = b"nobody's") -> bytes:
-    return data_header(connection_id, 0, 5).ljust(size, b"\xaa")
+    return data_header(data_prefix(connection_id, 0), 5).ljust(size, b"\xaa")
 
 
 @pytest.mark.parametrize("size", [32, 33, 100, 1200])

@@ -14,6 +14,7 @@ from bisik_protocol.wire.packets import (
     RESET_TYPE,
     TAG_BYTES,
     data_header,
+    data_prefix,
     encode_reset,
     is_data,
     parse_reset_untrusted,
@@ -34,7 +35,7 @@ TOKEN = bytes(range(16))
 )
 def test_header_of_a_data_packet_to_the_byte(phase: int, number: int, header: str) -> None:
     """Type with the key phase, connection ID, 48-bit number, big-endian."""
-    assert data_header(CONNECTION_ID, phase, number) == bytes.fromhex(header)
+    assert data_header(data_prefix(CONNECTION_ID, phase), number) == bytes.fromhex(header)
     assert len(bytes.fromhex(header)) == HEADER_BYTES
 
 
