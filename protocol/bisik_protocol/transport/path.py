@@ -37,7 +37,7 @@ class Path:
         self._rest_until = 0.0
 
     def on_received(self, size: int, now: float) -> None:
-        """Before the path is validated. Who goes on sending from a path whose challenges were all lost is challenged again."""
+        """Before it is validated. Who goes on sending when all challenges were lost is challenged again."""
         self._received += size
         if self._challenges >= MAX_CHALLENGES and not self.validated and self.challenge_at is None:
             self.challenge_at = max(self._rest_until, now)

@@ -87,7 +87,7 @@ class SendQueue:
             room = self._choose_fresh(chosen, room, now)
         if (chosen and loss >= CLEAN_LOSS) or (answering and unanswered > self._rtt.probe_timeout):
             self._add_unacknowledged(chosen, room)
-        if self.paced_until is not None and not self.is_waiting:
+        if not self.is_waiting:
             self.paced_until = None  # what was held back went out as repair may
         return chosen
 
