@@ -10,7 +10,7 @@ import trio.testing
 
 from bisikd.config import ListenAddress
 from bisikd.sockets import open_udp_socket
-from bisikd.udp import MAX_DATAGRAMS_A_WAKE, UdpDriver
+from bisikd.udp import GATHER_S, MAX_DATAGRAMS_A_WAKE, UdpDriver
 
 
 class FakeEndpoint:
@@ -104,6 +104,21 @@ async def test_many_datagrams_are_taken_in_bounded_turns() -> None:
             nursery.cancel_scope.cancel()
         assert it.endpoint.received[:2] == [b"0", b"1"]
         assert it.turns >= 2
+
+
+async def test_datagrams_that_come_singly_are_left_to_gather(mock_clock: trio.testing.MockClock) -> None:
+    """The first after a rest is taken at once; those right behind it are taken together, in one turn."""
+    async with driven() as it:
+        await it.send(b"first")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (it.endpoint.received, it.turns) == ([b"first"], 1)
+        for number in range(5):
+            await it.send(b"%d" % number)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert it.turns == 1
+        mock_clock.jump(GATHER_S)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (len(it.endpoint.received), it.turns) == (6, 2)
 
 
 async def test_the_timer_fires_when_the_endpoint_wants_it(autojump_clock: trio.testing.MockClock) -> None:

@@ -1,4 +1,4 @@
-"""Deadlines of many connections: a heap that is touched only when a deadline moves forward."""
+"""Deadlines of many connections: a heap that is touched only where a call at the old time is wrong or a waste."""
 
 import heapq
 from collections.abc import Hashable
@@ -10,6 +10,10 @@ T = TypeVar("T", bound=Hashable)
 # deadline is a day away, and each message would leave one behind.
 SPARE_ENTRIES: Final = 64
 
+# While packets are in flight a deadline moves with each of them, a little later every time: one call too early is
+# cheaper than all those moves. Where nothing is in flight any more it moves far, and nobody should be woken for it.
+FAR_S: Final = 0.1
+
 
 class Deadlines(Generic[T]):
     """An item may be called too early, never too late: who is called says when to be called again."""
@@ -20,8 +24,13 @@ class Deadlines(Generic[T]):
         self._count = 0  # keeps the heap from ever comparing items
 
     def arm(self, item: T, deadline: float | None) -> None:
-        """Call the item at `deadline` or before; an earlier call that stands already is enough."""
-        if deadline is None or self._armed.get(item, float("inf")) <= deadline:
+        """Call the item at `deadline`, or up to FAR_S before."""
+        armed = self._armed.get(item)
+        if deadline is None:
+            if armed is not None:
+                del self._armed[item]
+            return
+        if armed is not None and armed <= deadline <= armed + FAR_S:
             return
         self._armed[item] = deadline
         self._count += 1
