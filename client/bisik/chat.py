@@ -11,7 +11,7 @@ BisikErrors, never groups.
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast
@@ -20,7 +20,7 @@ import trio
 
 from bisik.conversation import Conversation
 from bisik.errors import BisikError, Nonsense, Refused, Unreachable, WrongUsage
-from bisik.events import ChatEvent, Event, LinkState, OwnMessage, Receipt
+from bisik.events import ChatEvent, Event, LinkState, Message, OwnMessage, Receipt
 from bisik.gate import device_of
 from bisik.history import Archive
 from bisik.home import Home, Profile
@@ -29,6 +29,7 @@ from bisik.link import Link, held
 from bisik.moderating import Moderating
 from bisik.news import News
 from bisik.requests import MakeRequest
+from bisik.searching import Searching
 from bisik.store import Store
 from bisik.visit import visit
 from bisik_protocol.chat import messages
@@ -39,6 +40,7 @@ from bisik_protocol.crypto.identity import SigningKey
 from bisik_protocol.transport.stats import ConnectionStats
 
 CONNECT_TIMEOUT_S: Final = 30.0
+PERSON: Final = "chat"  # the name of the reader that is a person, in whatever interface
 
 E = TypeVar("E", bound=Event)
 
@@ -51,6 +53,8 @@ class Chat(Moderating):
         self._store = store
         self._conversation = Conversation(name=profile.name, device=device, store=store, reader=reader)
         self._news = News()
+        self.searching = Searching(self, keeps=reader == PERSON)
+        """The words of what was said, on this device."""
         self._link = Link(
             self._conversation,
             host=profile.host,
@@ -144,8 +148,11 @@ class Chat(Moderating):
         while True:
             event = self._conversation.next_event()
             self._link.kick()
+            if isinstance(event, Message):
+                self.searching.on_message(event)
             if event is not None:
                 return event
+            self.searching.flush()
             if self._link.failed is not None:
                 raise self._link.failed
             await self._news.wait()
@@ -360,15 +367,14 @@ async def open_profile(home: Home, profile: Profile, *, reader: str) -> AsyncIte
     """Open a chat as somebody whom this home already knows, with no rooms; it connects in the background."""
     device = await device_of(home, profile.fingerprint)
     store = await trio.to_thread.run_sync(Store, profile.store_path)
-    try:
+    with closing(store):
         chat = Chat(profile, store, device, reader=reader)
         chat._conversation.on_renamed = partial(_remember_name, home, profile)
-        async with held(chat._link):
-            yield chat
-            chat._conversation.reader.done()
-        chat._conversation.reader.save()
-    finally:
-        store.close()
+        with closing(chat.searching):
+            async with held(chat._link):
+                yield chat
+                chat._conversation.reader.done()
+            chat._conversation.reader.save()
 
 
 def _remember_name(home: Home, profile: Profile, name: str) -> None:

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "send": "Say something, from a script.",
     "tail": "Print what is said, as it is said.",
     "history": "Print what was said in a room.",
+    "search": "Find what was said by its words.",
     "who": "Print who is in a room.",
     "servers": "Print the servers that are known here.",
     "demo": "Show the main job on a bad network, with a crash in the middle.",

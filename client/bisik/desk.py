@@ -20,6 +20,7 @@ from bisik.visit import person_name
 from bisik_protocol.chat.invite import Invite
 from bisik_protocol.chat.text import harmless
 
+SEARCH_S: Final = 4.0  # the same for what a search has to fetch
 ANSWER_S: Final = 8.0  # how long a command may wait for the server before typing goes on
 HISTORY_LINES: Final = 20
 MAX_HISTORY_LINES: Final = 1000
@@ -140,6 +141,17 @@ class Desk:
 
         await self._patiently(answer())
 
+    async def _search(self, argument: str) -> None:
+        everywhere = argument.startswith("* ")
+        room = None if everywhere else self._front.room
+        whole = await self._chat.searching.catch_up(self._chat.rooms if room is None else [room], SEARCH_S)
+        found = await self._chat.searching.search(argument.removeprefix("* "), room=room, count=HISTORY_LINES)
+        self._front.show_past(found)
+        if not found:
+            self._tell(_("Nothing was found."))
+        if not whole:
+            self._tell(_("Not everything could be fetched: this is what is on this device."))
+
     # People -----------------------------------------------------------------------------------------------------
 
     async def _nick(self, argument: str) -> None:
@@ -232,6 +244,7 @@ _ACTIONS: Final[dict[str, Callable[[Desk, str], Awaitable[None]]]] = {
     "/history": Desk._history,
     "/away": Desk._away,
     "/ack": Desk._ack,
+    "/search": Desk._search,
     "/nick": Desk._nick,
     "/ignore": Desk._ignore,
     "/invite": Desk._invite,

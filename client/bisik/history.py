@@ -33,9 +33,9 @@ class Archive:
         self._ask = ask
         self._authors = authors
 
-    def pages(self) -> "Pages":
-        """Every entry from the first one to the one that is the newest now, oldest first, in lists."""
-        return Pages(self)
+    def pages(self, *, after: int = 0) -> "Pages":
+        """Every entry behind `after`, up to the one that is the newest now, oldest first, in lists."""
+        return Pages(self, after)
 
     async def last(self, count: int, *, messages_only: bool) -> list[ChatEvent | Notice]:
         """The newest `count`, oldest first."""
@@ -104,10 +104,10 @@ class Archive:
 class Pages:
     """All entries of a room, a page at a time, with the next few already asked for."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, after: int) -> None:
         self._archive = archive
         self._head: int | None = None
-        self._asked = 0  # the newest entry that was asked for
+        self._asked = after  # the newest entry that was asked for
         self._ahead: deque[tuple[int, int, Awaitable[Reply]]] = deque()
 
     def __aiter__(self) -> Self:

@@ -4,6 +4,7 @@
     HOME/servers/FINGERPRINT/profile.toml  name, host, port, fingerprint
     HOME/servers/FINGERPRINT/device.pem    this device's RSA key, for its owner only
     HOME/servers/FINGERPRINT/store.db      outbox, cursors, known devices (see `store`)
+    HOME/servers/FINGERPRINT/search.db     words of what was said; may be deleted (see `index`)
 
 A folder is a server's by its fingerprint, so that a server which moves to another address stays the same one, and
 another server at the same address does not. A folder without profile.toml is a registration that did not finish: its
@@ -47,6 +48,10 @@ class Profile:
     @property
     def store_path(self) -> Path:
         return self.folder / "store.db"
+
+    @property
+    def search_path(self) -> Path:
+        return self.folder / "search.db"
 
 
 class Home:

@@ -1,6 +1,6 @@
 """Into the room: who one is (asked at the first visit only), then line mode."""
 
-from bisik.chat import open_profile
+from bisik.chat import PERSON, open_profile
 from bisik.dialogue import dialogue
 from bisik.home import Home, Profile
 from bisik.plain import LineMode
@@ -16,7 +16,7 @@ async def enter(*, home: Home, invite_text: str | None = None, name_text: str | 
     profile = await _who_and_where(home, stdin, invite_text, name_text)
     home.use(profile)
     screen: Screen = TerminalScreen(color=wants_color()) if can_redraw() else Pipes()
-    async with open_profile(home, profile, reader="chat") as chat:
+    async with open_profile(home, profile, reader=PERSON) as chat:
         await LineMode(chat, screen).run(stdin)
 
 

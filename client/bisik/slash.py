@@ -67,6 +67,12 @@ TABLE: Final = (
     SlashCommand(name="/nick", argument="[NAME]", help=N_("show who you are, and why a name stays")),
     SlashCommand(name="/ignore", argument="[NAME]", help=N_("hide what somebody says; with -NAME show it again")),
     SlashCommand(name="/history", argument="[COUNT]", help=N_("show the last lines of the room again")),
+    SlashCommand(
+        name="/search",
+        argument="WORDS",
+        help=N_("find what was said, in this room; in all of them: /search * WORDS"),
+        example="/search coffee",
+    ),
     SlashCommand(name="/invite", help=N_("show the link that brings others to this server")),
     SlashCommand(name="/theme", argument="[NAME]", help=N_("change the colours"), where=ON_SCREEN),
     SlashCommand(name="/help", help=N_("show this")),

@@ -240,7 +240,7 @@ class Store:
         connection = sqlite3.connect(
             self._path or ":memory:", timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
-        _use_wal(connection)
+        use_wal(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         return connection
 
@@ -271,7 +271,7 @@ class Store:
             ) from error
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def use_wal(connection: sqlite3.Connection) -> None:
     """SQLite does not wait for a lock when it changes the mode, so of two processes that start at once one must."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:

@@ -382,3 +382,21 @@ class TestEndings:
         for name in cli.COMMANDS:
             assert cli.run([name, "--help"]) == 0
             assert "Usage: bisik" in capsys.readouterr().out
+
+
+class TestSearch:
+    def test_words_are_found_in_the_rooms_that_one_is_in(self, shared_daemon: Daemon, tmp_path: Path) -> None:
+        """What was said before this device searched at all is fetched first; offline it searches what it has."""
+        home = shared_daemon.home(tmp_path / "a", key=181)
+        assert bisik("register", shared_daemon.invite, "--name", "seeker", "--home", home).returncode == 0
+        for text in ("a needle 181 here", "hay", "another needle 181"):
+            assert bisik("send", "--home", home, "#lobby", text).returncode == 0
+        offline = bisik("search", "--home", home, "--offline", "needle", "181")
+        assert (offline.returncode, offline.stdout) == (1, "")
+        done = bisik("search", "--home", home, "--json", "needle", "181")
+        assert [line["text"] for line in json_lines(done.stdout)] == ["a needle 181 here", "another needle 181"]
+        assert set(json_lines(done.stdout)[0]) == {"type", "room", "author", "text", "seq", "id", "time"}
+        again = bisik("search", "--home", home, "--offline", "--room", "lobby", "--from", "seeker", "needl")
+        assert again.stdout.count("<seeker>") == 2
+        nobody = bisik("search", "--home", home, "--offline", "--from", "x y", "needle")
+        assert nobody.returncode == 2

@@ -31,6 +31,8 @@ class FakeChat:
         self.queued: list[tuple[str, str, str]] = []
         self.ignored: set[str] = set()
         self.answers = True
+        self.searching = self
+        self.found = [message(text="two coffees")]
         self.profile = Profile(name="tama", host="::1", port=9999, fingerprint=bytes(32), folder=Path())
 
     async def queue(self, room: str, text: str, *, kind: str = "say") -> int:
@@ -67,6 +69,12 @@ class FakeChat:
     def ignore(self, name: str, *, ignored: bool = True) -> frozenset[str]:
         (self.ignored.add if ignored else self.ignored.discard)(name)
         return self.ignored_names()
+
+    async def catch_up(self, rooms: Sequence[str], patience_s: float) -> bool:
+        return self.answers
+
+    async def search(self, query: str, *, room: str | None, count: int) -> list[Message]:
+        return [message for message in self.found if query in message.text and room in (None, message.room)]
 
     async def set_away(self, text: str | None) -> None:
         self.away = text
@@ -151,6 +159,9 @@ async def test_messages_are_queued_in_the_room_that_is_spoken_in() -> None:
         ("/ack", ["You have confirmed what was said in #lobby, up to number 9."]),
         ("/ack ?", ["Message 7 is with 2 of 3: sari, ayu. Confirmed by hand: ayu."]),
         ("/ack 12", ["Message 12 is with 2 of 3: sari, ayu."]),
+        ("/search coffee", ["two coffees"]),
+        ("/search * coffee", ["two coffees"]),
+        ("/search tea", ["Nothing was found."]),
         ("/ack twelve", ["Which number? One from 1 to 9007199254740991."]),
         ("/away lunch", ["Who asks sees that you are away."]),
         ("/away", ["You are back."]),
