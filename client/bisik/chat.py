@@ -10,7 +10,7 @@ BisikErrors, never groups.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ import trio
 
 from bisik.conversation import Conversation
 from bisik.errors import BisikError, Nonsense, Refused, Unreachable, WrongUsage
-from bisik.events import ChatEvent, Event, LinkState, Message, OwnMessage, Receipt
+from bisik.events import ChatEvent, Event, LinkState, Message, OwnMessage, QueuedMessage, Receipt
 from bisik.gate import device_of
 from bisik.history import Archive
 from bisik.home import Home, Profile
@@ -35,12 +35,13 @@ from bisik.visit import visit
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.messages import MAX_TEXT_BYTES, MemberInfo, Presence, Reply, Role, RoomInfo
 from bisik_protocol.chat.names import LOBBY, InvalidName, canonical_room
-from bisik_protocol.chat.statements import Kind
+from bisik_protocol.chat.statements import Kind, Statement, decode_statement_untrusted
 from bisik_protocol.crypto.identity import SigningKey
 from bisik_protocol.transport.stats import ConnectionStats
 
 CONNECT_TIMEOUT_S: Final = 30.0
 PERSON: Final = "chat"  # the name of the reader that is a person, in whatever interface
+SEEN: Final = "seen"  # the reader whose cursors are what a person has had on the screen
 
 E = TypeVar("E", bound=Event)
 
@@ -118,6 +119,18 @@ class Chat(Moderating):
         """How many messages are in the outbox."""
         return self._conversation.outbox.count()
 
+    def queued(self, room: str) -> list[QueuedMessage]:
+        """What is in the outbox for a room, in order."""
+        return [
+            _queued(waiting.id, decode_statement_untrusted(waiting.statement))
+            for waiting in self._conversation.outbox.queued(room_name(room))
+        ]
+
+    def own(self, outbox_id: int) -> QueuedMessage | None:
+        """What a message says that went through this home's outbox not long ago."""
+        statement = self._conversation.outbox.statement(outbox_id)
+        return None if statement is None else _queued(outbox_id, statement)
+
     def receipt(self, outbox_id: int) -> Receipt | None:
         """The receipt of a message that went through this home's outbox not long ago, if it is stored."""
         outcome = self._conversation.outbox.outcome(outbox_id)
@@ -176,6 +189,16 @@ class Chat(Moderating):
         self._conversation.join(name, presence, context=context)
         self._remember(name, presence)
         self._link.kick()
+
+    def seen(self, room: str) -> int | None:
+        """The newest entry of a room that a person has had on the screen here; None where nobody ever looked."""
+        name = room_name(room)
+        seen = self._store.cursor(SEEN, name)
+        return self._conversation.reader.cursor(name) if seen is None else seen
+
+    def mark_seen(self, seen: Mapping[str, int]) -> None:
+        """Remember, by room, the newest entry that a person has had on the screen."""
+        self._store.advance(SEEN, dict(seen), {})
 
     def remembered_rooms(self) -> list[str]:
         """The rooms that were joined here and not left, in this visit or an earlier one; at first the lobby."""
@@ -385,6 +408,10 @@ def _no(reply: Reply) -> NoReturn:
     if isinstance(reply, messages.Refused):
         raise Refused(reply.code, reply.text)
     raise Nonsense("reply")
+
+
+def _queued(outbox_id: int, statement: Statement) -> QueuedMessage:
+    return QueuedMessage(outbox_id=outbox_id, room=statement.room, text=statement.text, kind=statement.kind.value)
 
 
 def room_name(text: str) -> str:

@@ -202,6 +202,16 @@ class Receipt:
     time: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedMessage:
+    """One's own message in the outbox."""
+
+    outbox_id: int
+    room: str
+    text: str
+    kind: Literal["say", "act"] = "say"
+
+
 def rfc3339(time_ms: int) -> str:
     """Milliseconds since the epoch as `2026-11-22T09:00:00.123Z`; times past year 9999 become its last moment."""
     seconds, ms = divmod(min(time_ms, _LAST_MS), 1000)

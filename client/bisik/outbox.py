@@ -174,11 +174,16 @@ class Outbox:
             (seq,) = connection.execute(query, (room,)).fetchone()
         return int(seq)
 
-    def text(self, id_: int) -> str:
-        """What a message says; empty when it is no longer kept."""
+    def statement(self, id_: int) -> Statement | None:
+        """What was signed; None when it is no longer kept."""
         with self._store.reading() as connection:
             row = connection.execute("SELECT statement FROM outbox WHERE id = ?", (id_,)).fetchone()
-        return "" if row is None else decode_statement_untrusted(row[0]).text
+        return None if row is None else decode_statement_untrusted(row[0])
+
+    def text(self, id_: int) -> str:
+        """What a message says; empty when it is no longer kept."""
+        statement = self.statement(id_)
+        return "" if statement is None else statement.text
 
     # Where the server's view of the chain differs from ours -----------------------------------------------------
 

@@ -42,7 +42,7 @@ class Renderer:
         """The date, where an event is the first of its day."""
         if not isinstance(event, ChatEvent):
             return None
-        day = _day(self._local(event.time))
+        day = day_text(self._local(event.time))
         if day == self._day:
             return None
         self._day = day
@@ -54,12 +54,8 @@ class Renderer:
             author, text = harmless(event.author), harmless(event.text)
             said = f"* {author} {text}" if event.kind == "act" else f"<{author}> {text}"
             return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}{said}"
-        if isinstance(event, Join | Leave):
-            what = _("-- {name} joined") if isinstance(event, Join) else _("-- {name} left")
-            told = what.format(name=harmless(event.author))
-            return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}{told}"
-        if isinstance(event, TopicSet | Moderated):
-            return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}-- {self._done_by(event)}"
+        if isinstance(event, ChatEvent):
+            return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}{self.happened(event)}"
         if isinstance(event, LinkChanged):
             return self._link_line(event)
         if isinstance(event, Notice):
@@ -69,6 +65,13 @@ class Renderer:
             if event.state == "failed"
             else None
         )
+
+    def happened(self, event: Join | Leave | TopicSet | Moderated) -> str:
+        """What somebody did other than to say something, without the time."""
+        if isinstance(event, Join | Leave):
+            what = _("-- {name} joined") if isinstance(event, Join) else _("-- {name} left")
+            return what.format(name=harmless(event.author))
+        return f"-- {self._done_by(event)}"
 
     def _done_by(self, event: TopicSet | Moderated) -> str:
         """What a moderator did, in words."""
@@ -148,7 +151,7 @@ _MONTHS: Final = (
 )
 
 
-def _day(moment: datetime) -> str:
+def day_text(moment: datetime) -> str:
     """`Sunday, 22 November 2026`, in the person's language whatever locales the system has."""
     weekday, month = _(_WEEKDAYS[moment.weekday()]), _(_MONTHS[moment.month - 1])
     return f"{weekday}, {moment.day:02} {month} {moment.year}"

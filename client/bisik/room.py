@@ -1,4 +1,8 @@
-"""Into the room: who one is (asked at the first visit only), then line mode."""
+"""Into the room with Trio alone: who one is (asked at the first visit only), then line mode."""
+
+from functools import partial
+
+import trio
 
 from bisik.chat import PERSON, open_profile
 from bisik.dialogue import dialogue
@@ -8,6 +12,16 @@ from bisik.screen import Pipes, Screen, TerminalScreen, can_redraw, wants_color
 from bisik.stdin import Stdin
 from bisik.visit import check_same_name, known_profile, person_name, read_invite
 from bisik.visitor import Visitor
+
+
+def stay(home: Home, invite_text: str | None, name_text: str | None) -> None:
+    """Come in and stay until the person leaves, in line mode. Raises BisikError."""
+    trio.run(partial(enter, home=home, invite_text=invite_text, name_text=name_text))
+
+
+def settle_who(home: Home, invite_text: str | None, name_text: str | None) -> Profile:
+    """Only find out who one is and where, by a dialogue if need be. Raises BisikError."""
+    return trio.run(_who_and_where, home, Stdin(), invite_text, name_text)
 
 
 async def enter(*, home: Home, invite_text: str | None = None, name_text: str | None = None) -> None:

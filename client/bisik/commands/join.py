@@ -4,15 +4,16 @@ from pathlib import Path
 
 import click
 
-from bisik.commands.common import home_option, run
+from bisik.commands.common import home_option
+from bisik.entrance import come_in
 from bisik.home import Home
-from bisik.room import enter
 
 
 @click.command()
 @click.argument("invite")
 @click.option("--name", metavar="NAME", help="The name to register (default: it is asked for).")
+@click.option("--plain", is_flag=True, help="One line for each event, for screen readers and plain terminals.")
 @home_option
-def command(invite: str, name: str | None, home: Path | None) -> None:
+def command(invite: str, name: str | None, plain: bool, home: Path | None) -> None:
     """Come in with an invite link: everything that it does not say is asked for, once."""
-    run(enter, home=Home.locate(home), invite_text=invite, name_text=name)
+    come_in(Home.locate(home), plain=plain, invite_text=invite, name_text=name)

@@ -1,0 +1,38 @@
+"""Into the UI with somebody whom the home knows, and out of it again."""
+
+from typing import TYPE_CHECKING
+
+from bisik.home import Home, Profile
+from bisik.screen import wants_color
+from bisik.tui.app import BisikApp
+from bisik.tui.keymap import let_digits_be_digits
+from bisik.tui.ring import Bell
+from bisik.tui.rooms import Rooms
+from bisik.tui.setup import Setup
+
+if TYPE_CHECKING:
+    from bisik.tui.session import Face, Session
+    from bisik.tui.setup import OpenSession
+
+
+def run(home: Home, profile: Profile) -> None:
+    """Stay until the person leaves. Raises BisikError, after the terminal is as it was."""
+    let_digits_be_digits()
+    app = BisikApp(
+        Setup(me=profile.name, where=profile.address, load=lambda: _load(home, profile), no_color=not wants_color())
+    )
+    app.run()
+    if app.error is not None:
+        raise app.error
+
+
+def _load(home: Home, profile: Profile) -> "OpenSession":
+    from functools import partial  # noqa: PLC0415 # all of this is what the first paint does without
+
+    from bisik.chat import open_profile  # noqa: PLC0415
+    from bisik.tui.session import Session  # noqa: PLC0415
+
+    def open_session(rooms: Rooms, face: "Face", bell: Bell) -> "Session":
+        return Session(partial(open_profile, home, profile, reader="chat"), rooms, face, bell)
+
+    return open_session

@@ -1,0 +1,201 @@
+"""The UI on a stage: a real chat without a network, a daemon in a few lines, other people, and a pilot at the keys.
+
+Everything runs on one thread and in one event loop, as it does for a person, with Trio as the guest in it. `play`
+runs a scene; `Stage.until` waits for what is to be seen.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from textual.pilot import Pilot
+
+from bisik.chat import Chat
+from bisik.conversation import Conversation
+from bisik.events import LinkChanged, LinkState
+from bisik.home import Profile
+from bisik.link import Link
+from bisik.store import Store
+from bisik.tui.app import BisikApp
+from bisik.tui.session import Session
+from bisik.tui.setup import Setup
+from bisik_protocol.chat.names import LOBBY
+from bisik_protocol.transport.stats import ConnectionStats
+from tests.client.fake_daemon import START_MS, FakeDaemon, Wire
+from tests.support.keys import device_key
+
+PATIENCE_S = 20.0
+QUIET = ConnectionStats(
+    srtt_s=0.048,
+    min_rtt_s=0.04,
+    loss_out=0.0,
+    loss_in=0.02,
+    in_flight_bytes=0,
+    window_bytes=12_000,
+    backlog_bytes=0,
+    silence_s=0.0,
+    unanswered_s=0.0,
+    datagrams_sent=10,
+    datagrams_received=10,
+    bytes_sent=1000,
+    bytes_received=1000,
+    repair_datagrams=0,
+    packets_lost=0,
+)
+
+
+class StringAndCans:
+    """In the place of a link: what is sent arrives at once, as long as the string is not cut."""
+
+    def __init__(self, chat: Chat, conversation: Conversation, daemon: FakeDaemon) -> None:
+        self.state = LinkState.CONNECTING
+        self.failed = None
+        self.last_trouble: str | None = None
+        self.never_reached = False
+        self.numbers: ConnectionStats | None = None
+        self._chat = chat
+        self._conversation = conversation
+        self._daemon = daemon
+        self._wire: Wire | None = None
+
+    def connect(self) -> None:
+        self._wire = Wire(self._conversation, self._daemon)
+        self.numbers = QUIET
+        self.tell(LinkState.CONNECTED, "Connected.")
+        self.kick()
+
+    def cut(self, *, retry_in_s: float = 4.0) -> None:
+        assert self._wire is not None
+        self._wire.disconnect()
+        self._wire = self.numbers = None
+        self.tell(LinkState.WAITING, "chat.example.org cannot be found.", retry_in_s=retry_in_s)
+
+    def tell(self, state: LinkState, text: str, *, retry_in_s: float | None = None) -> None:
+        self.state = state
+        self._conversation.reader.put_side(LinkChanged(state=state, text=text, retry_in_s=retry_in_s))
+        self._chat._news.tell()
+
+    def kick(self) -> None:
+        if self._wire is not None:
+            self._wire.settle()
+        self._chat._news.tell()
+
+    def stats(self) -> ConnectionStats | None:
+        return self.numbers
+
+
+class Person:
+    """Somebody else, who says things."""
+
+    def __init__(self, daemon: FakeDaemon, name: str, key: int) -> None:
+        daemon.admit(name, device_key(key))
+        self.conversation = Conversation(name=name, device=device_key(key), store=Store(None), reader="chat")
+        self._wire = Wire(self.conversation, daemon)
+
+    def say(self, *texts: str, room: str = LOBBY) -> None:
+        for text in texts:
+            self.conversation.outbox.enqueue(room, text, time_ms=START_MS)
+            self.conversation.post(room)
+        self._wire.settle()
+
+
+class Stage:
+    """What a scene needs. `me` is sari."""
+
+    def __init__(self, folder: Path, daemon: FakeDaemon, **setup: Any) -> None:
+        self.folder = folder
+        self.daemon = daemon
+        self.link: StringAndCans
+        self.pilot: Pilot[None]
+        self.connected = True
+        self.rang: list[str] = []
+        self.app = BisikApp(
+            Setup(
+                me="sari",
+                where="chat.example.org:9999",
+                load=lambda: lambda rooms, face, bell: Session(self._open_chat, rooms, face, bell),
+                **setup,
+            )
+        )
+        self.app.write = self._note_ring  # type: ignore[method-assign] # what a terminal would be given
+
+    def _note_ring(self, sequence: str) -> None:
+        if sequence:
+            self.rang.append(sequence)
+
+    @asynccontextmanager
+    async def _open_chat(self) -> AsyncIterator[Chat]:
+        self.daemon.admit("sari", device_key(0))
+        profile = Profile(name="sari", host="chat.example.org", port=9999, fingerprint=bytes(32), folder=self.folder)
+        store = Store(profile.store_path)
+        try:
+            chat = Chat(profile, store, device_key(0), reader="chat")
+            self.link = StringAndCans(chat, chat._conversation, self.daemon)
+            chat._link = cast(Link, self.link)
+            if self.connected:
+                self.link.connect()
+            yield chat
+            chat._conversation.reader.done()
+            chat._conversation.reader.save()
+        finally:
+            store.close()
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        """Letters, and Enter for a line feed."""
+        names = {"\n": "enter", " ": "space"}
+        await self.pilot.press(*[names.get(letter, letter) for letter in text])
+
+    def rows(self) -> list[str]:
+        """What a person sees, row by row."""
+        return ["".join(segment.text for segment in line) for line in self.app.screen._compositor.render_strips()]
+
+    def sees(self, text: str) -> bool:
+        return any(text in row for row in self.rows())
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something to be so. Fails after a long while, with what was to be seen then."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        while not condition():
+            if asyncio.get_running_loop().time() > deadline:
+                raise AssertionError("this is what was seen:\n" + "\n".join(self.rows()))
+            await self.pilot.pause(0.005)
+
+    async def until_seen(self, text: str) -> None:
+        await self.until(lambda: self.sees(text))
+
+    async def until_gone(self, text: str) -> None:
+        await self.until(lambda: not self.sees(text))
+
+
+Scene = Callable[[Stage], Awaitable[None]]
+
+
+def play(
+    scene: Scene,
+    folder: Path,
+    *,
+    daemon: FakeDaemon | None = None,
+    size: tuple[int, int] = (100, 24),
+    connected: bool = True,
+    early: bool = False,
+    **setup: Any,
+) -> Stage:
+    """Run a scene to its end; the person has left after that. `early`: it begins before the chat is open."""
+
+    async def run() -> Stage:
+        stage = Stage(folder, daemon or FakeDaemon(), **setup)
+        stage.connected = connected
+        async with stage.app.run_test(size=size) as stage.pilot:
+            if not early:
+                await stage.until(lambda: stage.app._takes_lines)
+            await scene(stage)
+            stage.app.leave()
+            await stage.until(lambda: stage.app._engine is None or not stage.app._engine.running)
+        return stage
+
+    return asyncio.run(run())
