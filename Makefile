@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test soak bench check format clean
+.PHONY: demo test soak soak-log bench check format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,10 @@ test: $(STAMP)  ## Everything that must hold; under four minutes on two cores.
 soak: $(STAMP)  ## The simulator's campaign: SEEDS=10000 BUDGET=1800, or one SEED=42 with EVENTS=200.
 	$(BIN)/python -m tests.simulation.soak --workers $(WORKERS) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(BUDGET),--budget $(BUDGET)) $(if $(EVENTS),--events $(EVENTS)) $(if $(FIRST),--first $(FIRST))
+
+soak-log: $(STAMP)  ## Campaigns against the log: BUDGET=3600 seconds in all, SLICE=1 for what CI runs, ONLY=kills KILLS=20000.
+	$(BIN)/python -m tests.soak_log.soak --workers $(WORKERS) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SLICE),--slice) \
+		$(if $(ONLY),--only $(ONLY)) $(foreach name,kills states nonces flips faults fuse cuts,$(if $($(shell echo $(name) | tr a-z A-Z)),--$(name) $($(shell echo $(name) | tr a-z A-Z))))
 
 bench: $(STAMP)  ## Tables beside aioquic; three quarters of an hour on a quiet machine. SMALL=1 only shows that it works.
 	$(BIN)/python -m benchmarks $(if $(SMALL),--small,--record docs/benchmarks.md)
