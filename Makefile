@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test soak soak-log bench check format clean
+.PHONY: demo test test-systemd measure-service soak soak-log bench check format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,12 @@ soak-log: $(STAMP)  ## Campaigns against the log: BUDGET=3600 seconds in all, SL
 
 bench: $(STAMP)  ## Tables beside aioquic; three quarters of an hour on a quiet machine. SMALL=1 only shows that it works.
 	$(BIN)/python -m benchmarks $(if $(SMALL),--small,--record docs/benchmarks.md)
+
+test-systemd: $(STAMP)  ## The service under a systemd that it boots with systemd-nspawn. Needs root; skips with a word.
+	$(BIN)/python -m pytest -m systemd tests/system/booted
+
+measure-service: $(STAMP)  ## How long an outage is, killed and hung: CYCLES=50 HANGS=5. Needs root, as above.
+	$(BIN)/python -m tests.system.booted.measure $(if $(CYCLES),--cycles $(CYCLES)) $(if $(HANGS),--hangs $(HANGS))
 
 check: $(STAMP)  ## Format, lint, types, import contracts.
 	$(BIN)/ruff format --check .

@@ -129,7 +129,7 @@ def service_unit(machine: Machine, public_host: str) -> str:
         # With yes, an interpreter under a home would be hidden with the home; this way it alone is seen.
         f"ProtectHome={'tmpfs' if machine.under_home else 'yes'}",
         *(f"BindReadOnlyPaths={_quoted(path)}" for path in machine.files),
-        *(f"ExecPaths={_quoted(path)}" for path in machine.executable),
+        *(f"ExecPaths={_quoted(f'+{path}')}" for path in machine.executable),
         END,
     ]
     return before + "\n".join(lines) + after

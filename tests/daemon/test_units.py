@@ -97,8 +97,8 @@ def test_a_machine_replaces_the_lines_between_the_marks_and_no_others() -> None:
     made, given = settings(service_unit(MACHINE, "")), settings(shipped(units.SERVICE))
     assert "ExecStart=/opt/b/bin/python -I -m bisikd run" in made
     assert [line for line in made if line.startswith("ExecPaths=")] == [
-        "ExecPaths=/opt/b/bin/python",
-        "ExecPaths=/usr/lib",
+        "ExecPaths=+/opt/b/bin/python",
+        "ExecPaths=+/usr/lib",
     ]
     assert not any("/opt/bisik" in line for line in made)
     of_a_machine = ("ExecStart=", "ExecReload=", "ExecPaths=", "BindReadOnlyPaths=/", "Environment=")
