@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bisik.errors import BisikError as BisikError
     from bisik.errors import HomeError as HomeError
     from bisik.errors import IdentityMismatch as IdentityMismatch
+    from bisik.errors import LogMismatch as LogMismatch
     from bisik.errors import NotKnown as NotKnown
     from bisik.errors import NotStored as NotStored
     from bisik.errors import Refused as Refused
@@ -32,6 +33,7 @@ _HOMES = {
     "BisikError": "bisik.errors",
     "HomeError": "bisik.errors",
     "IdentityMismatch": "bisik.errors",
+    "LogMismatch": "bisik.errors",
     "NotKnown": "bisik.errors",
     "NotStored": "bisik.errors",
     "Refused": "bisik.errors",

@@ -18,8 +18,9 @@ from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast
 
 import trio
 
+from bisik.checkpoints import LogAlarm
 from bisik.conversation import Conversation
-from bisik.errors import BisikError, Nonsense, Refused, Unreachable, WrongUsage
+from bisik.errors import BisikError, LogMismatch, Nonsense, Refused, Unreachable, WrongUsage
 from bisik.events import ChatEvent, Event, LinkState, Message, OwnMessage, QueuedMessage, Receipt
 from bisik.gate import device_of
 from bisik.history import Archive
@@ -99,6 +100,11 @@ class Chat(Moderating):
         self._link.kick()
         return outbox_id
 
+    @property
+    def log_alarm(self) -> LogAlarm | None:
+        """What is wrong with the server's log, until the person has decided; meanwhile nothing is sent."""
+        return self._conversation.checkpoints.alarm
+
     async def stored(self, outbox_id: int, room: str) -> Receipt:
         """Wait until a queued message is in the server's log. Raises as `send` does."""
         outcomes: list[Receipt | BisikError] = []
@@ -107,6 +113,8 @@ class Chat(Moderating):
             while not outcomes:
                 if self._link.failed is not None:
                     raise self._link.failed
+                if not outcomes and self.log_alarm is not None:
+                    raise LogMismatch(self.log_alarm.sentence)
                 await self._news.wait()
         finally:
             self._conversation.waiters.drop(outbox_id)

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "search": "Find what was said by its words.",
     "who": "Print who is in a room.",
     "servers": "Print the servers that are known here.",
+    "trust-log": "Decide to go on with a server whose log was rolled back or changed.",
     "demo": "Show the main job on a bad network, with a crash in the middle.",
 }
 
@@ -46,7 +47,7 @@ class LazyGroup(click.Group):
         """The subcommand as its source has it, in English."""
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"bisik.commands.{name}").command
+        command: click.Command = import_module(f"bisik.commands.{name.replace('-', '_')}").command
         command.name = name
         return command
 

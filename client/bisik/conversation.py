@@ -11,9 +11,10 @@ It orchestrates. Numbers and replies are in `requests`, lanes in `lanes`, the wa
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from bisik.authors import Authors
-from bisik.checkpoints import Checkpoints
+from bisik.checkpoints import Checkpoints, LogAlarm
 from bisik.confirming import Confirming
 from bisik.errors import BisikError, Refused
 from bisik.events import Event, Notice, OwnMessage
@@ -39,7 +40,10 @@ from bisik_protocol.chat.messages import (
     TopicEntry,
 )
 from bisik_protocol.chat.statements import LOGIN_CONTEXT, decode_statement_untrusted, statement_hash
-from bisik_protocol.crypto.identity import SigningKey
+from bisik_protocol.crypto.identity import ServerPublic, SigningKey
+
+PROOF_RETRY_S: Final = 5.0  # the server could not prove its log: how long until it is asked again
+DECISION_LOOK_S: Final = 2.0  # between two looks whether the person has decided, which happens in another process
 
 OnRoom = Callable[[Refused | None], None]
 
@@ -87,15 +91,18 @@ class Conversation:
         self._lanes = Lanes()
         self._rooms: dict[str, _Room] = {}
         self._leaving: list[OnRoom] = []
+        self._look_at_log: float | None = None  # when to ask again, or to see whether the person has decided
+        self._told_alarm: LogAlarm | None = None
         self._posts: list[tuple[int, bytes]] = []
         self._confirming = Confirming()
         self._now = 0.0  # when anything came, or was looked for, last
 
     # Told by whoever drives it ----------------------------------------------------------------------------------
 
-    def on_connected(self, channel_binding: bytes) -> None:
+    def on_connected(self, channel_binding: bytes, server: ServerPublic) -> None:
         """A connection stands. Everything that is wanted goes out in one flight."""
         self.come_back_later = None
+        self._look_at_log = None
         self._requests.open()
         login = partial(
             messages.Login,
@@ -104,6 +111,7 @@ class Conversation:
             signature=self._device.sign(LOGIN_CONTEXT, channel_binding),
         )
         self._requests.ask(login, self._on_login_untrusted, again=False)
+        self._prove_log(self.checkpoints.begin(server))
         for name in self.outbox.rooms():
             if name not in self._rooms:
                 self._follow(name, Presence.WRITER)
@@ -147,13 +155,16 @@ class Conversation:
         return self._requests.unanswered or any(not room.posting.idle for room in self._rooms.values())
 
     def next_timeout(self) -> float | None:
-        times = [room.posting.retry_at for room in self._rooms.values()]
+        times = [self._look_at_log, *(room.posting.retry_at for room in self._rooms.values())]
         if self.admitted:
             times.append(self._confirming.next_timeout())
         return min((time for time in times if time is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
         self._now = now
+        if self._look_at_log is not None and now >= self._look_at_log:
+            self._look_at_log = None
+            self._look_again_at_log()
         for room in self._rooms.values():
             room.posting.handle_timeout(now)
             self._rejoin_if_needed(room)
@@ -242,7 +253,9 @@ class Conversation:
         elif isinstance(message, messages.PutOut):
             self._on_put_out(message)
         elif isinstance(message, messages.CheckpointSeen):
-            self.checkpoints.remember(message.note)
+            if self.admitted:
+                self._prove_log(self.checkpoints.on_seen(message.note))
+                self._on_log_judged()
         else:
             self._requests.answer_untrusted(message)
 
@@ -252,8 +265,8 @@ class Conversation:
             if reply.name != self.name:
                 self._on_renamed(reply.name)
             self.role = reply.role
-            if reply.checkpoint is not None:
-                self.checkpoints.remember(reply.checkpoint)
+            self.checkpoints.on_admitted(reply.checkpoint)
+            self._on_log_judged()
             return
         refused = refusal_untrusted(reply)
         if refused.code in (Code.TRY_LATER, Code.STORAGE):
@@ -275,6 +288,40 @@ class Conversation:
         self.reader.put_side(
             Notice(text=_("You are called {name} from now on: the server's operator renamed you.").format(name=name))
         )
+
+    # The log ----------------------------------------------------------------------------------------------------
+
+    def _prove_log(self, size: int | None) -> None:
+        """Ask the server to prove that its log continues the one of this size, if there is one to ask about."""
+        if size is not None:
+            question = partial(messages.GetConsistency, size=size)
+            self._requests.ask(question, partial(self._on_proof_untrusted, size), again=False)
+
+    def _on_proof_untrusted(self, size: int, reply: Reply) -> None:
+        if not self.checkpoints.on_reply_untrusted(size, reply):
+            self._look_at_log = self._now + PROOF_RETRY_S
+            if not self.checkpoints.proved:
+                self.reader.put_side(Notice(text=refusal_untrusted(reply).args[0]))
+        self._on_log_judged()
+
+    def _look_again_at_log(self) -> None:
+        if self.checkpoints.alarm is not None and not self.checkpoints.decided:
+            self._look_at_log = self._now + DECISION_LOOK_S
+            return
+        self._prove_log(self.checkpoints.again())
+        self._on_log_judged()
+
+    def _on_log_judged(self) -> None:
+        """Send what waits, or say why it is not sent."""
+        alarm = self.checkpoints.alarm
+        if alarm is not None:
+            self._look_at_log = self._now + DECISION_LOOK_S
+            if alarm != self._told_alarm:
+                self.reader.put_side(Notice(text=alarm.sentence))
+        self._told_alarm = alarm
+        if self.checkpoints.proved:
+            for room in self._rooms.values():
+                self._flush(room)
 
     # Rooms ------------------------------------------------------------------------------------------------------
 
@@ -429,7 +476,7 @@ class Conversation:
         self._flush(room)
 
     def _flush(self, room: _Room) -> None:
-        if room.feed.lane is None:
+        if room.feed.lane is None or not self.checkpoints.proved:
             return
         self._posts += [(room.feed.lane, post) for post in room.posting.posts()]
         if room.posting.idle:

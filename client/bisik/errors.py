@@ -48,6 +48,12 @@ class IdentityMismatch(BisikError):  # noqa: N818
     exit_code = 4
 
 
+class LogMismatch(BisikError):  # noqa: N818
+    """The server's log does not continue the one that this home has seen; nothing is sent before a decision."""
+
+    exit_code = 4
+
+
 class NotStored(BisikError):  # noqa: N818
     """The message is in the outbox on disk and not in the server's log yet. It will go out at the next occasion."""
 

@@ -20,6 +20,7 @@ from bisik.errors import BisikError, Unreachable
 from bisik.events import LinkChanged, LinkState
 from bisik.i18n import N_, _
 from bisik.line import Line
+from bisik_protocol.crypto.identity import ServerPublic
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.transport.connection import Connection
 from bisik_protocol.transport.events import CloseCode, Closed, MessageReceived
@@ -52,7 +53,7 @@ class Talk(Protocol):
     def come_back_later(self) -> str | None: ...
     @property
     def is_expecting(self) -> bool: ...
-    def on_connected(self, channel_binding: bytes) -> None: ...
+    def on_connected(self, channel_binding: bytes, server: ServerPublic) -> None: ...
     def on_disconnected(self) -> None: ...
     def receive_message_untrusted(self, lane: int, data: bytes, now: float) -> None: ...
     def messages_to_send(self) -> list[tuple[int, bytes]]: ...
@@ -166,8 +167,8 @@ class Link:
     # Talking on it ----------------------------------------------------------------------------------------------
 
     async def _converse(self, line: Line) -> None:
-        connection = line.endpoint.connection
-        if connection is None:
+        connection, server = line.endpoint.connection, line.endpoint.server
+        if connection is None or server is None:
             return
         self._line, self._closed = line, None
         line.on_events = lambda: self._turn(connection)
@@ -175,7 +176,7 @@ class Link:
         self.reached = True
         began = trio.current_time()
         try:
-            self._talk.on_connected(connection.channel_binding)
+            self._talk.on_connected(connection.channel_binding, server)
             self._tell(LinkState.CONNECTED, _("Connected {where}.").format(where=where))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, line, connection, nursery.cancel_scope)

@@ -12,7 +12,7 @@ from bisik.requests import OnReply, Requests
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.messages import CONTROL_LANE, Reply, Request
 from bisik_protocol.chat.statements import LOGIN_CONTEXT
-from bisik_protocol.crypto.identity import SigningKey
+from bisik_protocol.crypto.identity import ServerPublic, SigningKey
 from bisik_protocol.errors import RemoteProtocolError
 
 
@@ -51,7 +51,7 @@ class Newcomer:
 
     # Told by whoever drives it ----------------------------------------------------------------------------------
 
-    def on_connected(self, channel_binding: bytes) -> None:
+    def on_connected(self, channel_binding: bytes, server: ServerPublic) -> None:
         self._binding = channel_binding
         self._requests.open()
         if self._proved is not None:

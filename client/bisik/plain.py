@@ -12,7 +12,7 @@ import trio
 
 from bisik.chat import Chat
 from bisik.desk import Desk
-from bisik.errors import BisikError, Interrupted, NotStored
+from bisik.errors import BisikError, Interrupted, LogMismatch, NotStored
 from bisik.events import ChatEvent, Event, Message, Notice, OwnMessage
 from bisik.i18n import _, ngettext
 from bisik.lineedit import LineEditor, Typed
@@ -67,6 +67,8 @@ class LineMode:
         if self._failure is not None:
             raise self._failure
         waiting = self._chat.waiting
+        if waiting and self._chat.log_alarm is not None:
+            raise LogMismatch(self._chat.log_alarm.sentence)
         if waiting:
             raise NotStored(
                 ngettext(
@@ -103,7 +105,7 @@ class LineMode:
         if isinstance(event, OwnMessage):
             self._note(event)
             self._draw()
-        if not self._unseen and not self._chat.waiting:
+        if self._chat.log_alarm is not None or (not self._unseen and not self._chat.waiting):
             self._idle.set()
 
     def _note(self, event: OwnMessage) -> None:
@@ -156,7 +158,7 @@ class LineMode:
     async def _part(self, patience_s: float) -> None:
         """Wait a little for what is still on its way."""
         with trio.move_on_after(patience_s):
-            while self._unseen or self._chat.waiting:
+            while (self._unseen or self._chat.waiting) and self._chat.log_alarm is None:
                 self._idle = trio.Event()
                 await self._idle.wait()
 

@@ -70,6 +70,12 @@ CREATE TABLE checkpoints (          -- signed by the server: the log may never b
     size INTEGER PRIMARY KEY,
     note BLOB NOT NULL
 ) STRICT;
+CREATE TABLE log_alarm (            -- the server's log does not continue the checkpoint, and nobody has decided yet
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    kind TEXT NOT NULL,
+    held INTEGER NOT NULL,
+    note BLOB                       -- what the server shows instead; NULL: nothing that it has signed
+) STRICT;
 """
 _IGNORED: Final = """
 CREATE TABLE ignored (              -- whose messages the person does not want to see
@@ -233,6 +239,29 @@ class Store:
         with self.writing() as connection:
             connection.execute("INSERT OR IGNORE INTO checkpoints VALUES (?, ?)", (size, note))
             connection.execute("DELETE FROM checkpoints WHERE size < ?", (size,))
+
+    def log_alarm(self) -> tuple[str, int, bytes | None] | None:
+        """Kind, number of entries held, and the note that the server shows; None where nothing is wrong."""
+        with self.reading() as connection:
+            row = connection.execute("SELECT kind, held, note FROM log_alarm").fetchone()
+        return None if row is None else (row[0], row[1], row[2])
+
+    def raise_log_alarm(self, kind: str, held: int, note: bytes | None) -> None:
+        with self.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO log_alarm VALUES (1, ?, ?, ?)", (kind, held, note))
+
+    def clear_log_alarm(self) -> None:
+        """It has explained itself: the log continues what is held after all."""
+        with self.writing() as connection:
+            connection.execute("DELETE FROM log_alarm")
+
+    def trust_log(self, checkpoint: tuple[int, bytes] | None) -> None:
+        """The person has decided: this is held from now on, whatever was held before, and no alarm is left."""
+        with self.writing() as connection:
+            connection.execute("DELETE FROM checkpoints")
+            connection.execute("DELETE FROM log_alarm")
+            if checkpoint is not None:
+                connection.execute("INSERT INTO checkpoints VALUES (?, ?)", checkpoint)
 
     # Inside -----------------------------------------------------------------------------------------------------
 

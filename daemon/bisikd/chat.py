@@ -20,6 +20,7 @@ from bisikd.moderation import Moderation
 from bisikd.moderators import Moderators
 from bisikd.permissions import Permissions
 from bisikd.posts import PostDesk
+from bisikd.proofs import Proofs
 from bisikd.rooms import Hub, Membership, Room
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Chat:
         self.moderation = Moderation() if moderation is None else moderation
         self.sessions: Sessions | None = None  # who is here; set by `Sessions`
         self.journal = Journal(log, now_ms=now_ms, writing=blocking.writing, flush=flush, tell=tell)
+        self.proofs = Proofs(log, journal=self.journal, reading=blocking.reading)
         self.hub = Hub(
             log.heads(),
             log.presence(),

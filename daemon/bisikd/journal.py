@@ -112,6 +112,11 @@ class Journal:
         if await self._writing(self._log.write_checkpoint_if_due):
             self.checkpoint = self._log.checkpoint()
 
+    async def sign_now(self) -> bytes | None:
+        """The checkpoint over everything stored, made now where there is none. Raises LogFull or LogFailed."""
+        self.checkpoint = await self._writing(self._log.sign_head)
+        return self.checkpoint
+
     def finish(self) -> None:
         """Let `run` return once everything queued is stored."""
         self._finishing = True

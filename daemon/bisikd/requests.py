@@ -12,13 +12,17 @@ from bisik_protocol.chat.messages import (
     MAX_PAGE_BYTES,
     Code,
     Confirmed,
+    Consistency,
     Device,
     Done,
     GetConfirmed,
+    GetConsistency,
     GetDevice,
     GetHistory,
+    GetInclusion,
     GetRoom,
     History,
+    Inclusion,
     Joined,
     JoinRoom,
     LeaveRoom,
@@ -39,6 +43,7 @@ from bisik_protocol.chat.messages import (
 )
 from bisik_protocol.chat.names import InvalidName, canonical_room
 from bisikd.moderating import moderate
+from bisikd.proofs import NotProvable
 from bisikd.rooms import Membership, Room
 
 if TYPE_CHECKING:
@@ -261,6 +266,24 @@ def _refuse_strangers(session: "Session", name: str) -> None:
         raise Refusal(Code.ROOM_PRIVATE, f"{name} is private: a moderator has to let you in.")
 
 
+async def _consistency(session: "Session", request: GetConsistency) -> Reply:
+    try:
+        note, proof = await session.chat.proofs.consistency(request.size)
+    except NotProvable as error:
+        raise Refusal(error.code, str(error)) from None
+    return Consistency(request.number, note, list(proof))
+
+
+async def _inclusion(session: "Session", request: GetInclusion) -> Reply:
+    name = _room_name(request.room)
+    _refuse_strangers(session, name)
+    try:
+        found = await session.chat.proofs.inclusion(name, request.seq)
+    except NotProvable as error:
+        raise Refusal(error.code, str(error)) from None
+    return Inclusion(request.number, found.note, found.leaf, found.salt, found.entry, list(found.proof))
+
+
 def _room_name(text: str) -> str:
     try:
         return canonical_room(text)
@@ -278,4 +301,6 @@ _HANDLERS: dict[type, Handler] = {
     GetConfirmed: _confirmed,
     GetDevice: _device,
     GetRoom: _get_room,
+    GetConsistency: _consistency,
+    GetInclusion: _inclusion,
 }

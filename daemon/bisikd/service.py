@@ -10,6 +10,7 @@ end, every client is told to come back, and the log is signed and closed. A fail
 nobody is told anything that may not be true.
 """
 
+import math
 import os
 import signal
 import sys
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 COOKIE_KEY_BYTES: Final = 32
 HOUSEKEEPING_S: Final = 10.0
+ANNOUNCE_S: Final = 30.0  # at the least, between two heads of the log that everybody is told of
 STOP_S: Final = 8.0  # for storing what was taken; systemd kills after 90, people before that
 
 
@@ -162,6 +164,8 @@ class Service:
         self._started = trio.current_time()
         self._notifier = Notifier.from_environment()
         self._journal_done = trio.Event()
+        self._announced: bytes | None = None
+        self._announced_at = -math.inf
         self._commands: Commands = {
             "status": self._status,
             "invite": self._invite,
@@ -239,7 +243,17 @@ class Service:
             await trio.sleep(HOUSEKEEPING_S)
             self._chat.hub.settle()
             await self._chat.journal.sign_head()
+            self._announce_checkpoint()
             self._notifier.status(self._summary())
+
+    def _announce_checkpoint(self) -> None:
+        """What clients have seen of the log is what it cannot be rolled back behind; so they see it soon."""
+        note, now = self._chat.journal.checkpoint, trio.current_time()
+        if note is None or note == self._announced or now - self._announced_at < ANNOUNCE_S or self._sessions is None:
+            return
+        self._announced, self._announced_at = note, now
+        self._sessions.announce_checkpoint(note)
+        self._driver.flush()
 
     async def _heed_hangups(self) -> None:
         """SIGHUP asks for the configuration to be read anew, as `bisikd reload` does; a service goes on."""

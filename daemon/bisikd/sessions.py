@@ -7,8 +7,9 @@ user's sessions the one that was not heard from for longest. A phone that dies l
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from bisik_protocol.chat.messages import CONTROL_LANE, CheckpointSeen, encode
 from bisik_protocol.transport.events import CloseCode
 from bisikd.session import Session
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from bisik_protocol.transport.connection import Connection
     from bisikd.chat import Chat
+
+MAX_ANNOUNCED_BACKLOG_BYTES: Final = 4096
 
 
 class Sessions:
@@ -68,6 +71,15 @@ class Sessions:
             quietest = min(theirs, key=lambda other: other.connection.last_heard)
             self._put_out(quietest, "You are logged in too many times; this was the quietest session.")
         theirs.append(session)
+
+    def announce_checkpoint(self, note: bytes) -> None:
+        """Tell everybody of a new head of the log, but for those who do not take what they were sent before."""
+        message = encode(CheckpointSeen(note))
+        for sessions in self._of_user.values():
+            for session in sessions:
+                connection = session.connection
+                if not connection.closed and connection.backlog(CONTROL_LANE) < MAX_ANNOUNCED_BACKLOG_BYTES:
+                    connection.send(CONTROL_LANE, message)
 
     def put_out(self, name: str, code: CloseCode, reason: str) -> None:
         """End all sessions of a user, and tell them why."""

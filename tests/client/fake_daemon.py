@@ -14,7 +14,11 @@ from bisik_protocol.chat.messages import CONTROL_LANE, ZERO_DIGEST, Code, Entry,
 from bisik_protocol.chat.names import LOBBY
 from bisik_protocol.chat.statements import decode_statement_untrusted, statement_hash
 from bisik_protocol.crypto.identity import SigningKey, VerifyKey
+from tests.support.keys import server_identity
+from tests.support.signed_tree import SignedTree
 
+SERVER = server_identity().public
+TREE = SignedTree([bytes([n]) * 32 for n in range(7)])  # of no relation to what is said: one signature for all tests
 START_MS = 1_763_802_000_000  # 2025-11-22T09:00:00Z
 
 
@@ -26,6 +30,8 @@ class FakeDaemon:
         self.rooms: dict[str, list[Entry]] = {LOBBY: []}
         self.sessions: list[FakeSession] = []
         self.full = False
+        self.busy = False  # cannot prove anything now
+        self.tree = TREE
         self.page_bytes = 48 * 1024
         self.refuse_texts: set[str] = set()
 
@@ -100,7 +106,7 @@ class FakeSession:
             self._refuse(request.number, Code.INCORRECT_PASSWORD, "Incorrect password. Try again.")
             return
         self._key_hash = device.key_hash
-        self._say(messages.Admitted(request.number, name, None, b"bisik\n7\n" + b"A" * 43 + b"=\n"))
+        self._say(messages.Admitted(request.number, name, None, self.daemon.tree.note()))
 
     def _answer(self, request: messages.Request) -> None:
         daemon, number = self.daemon, request.number
@@ -120,11 +126,22 @@ class FakeSession:
             while sum(map(len, page)) > daemon.page_bytes and len(page) > 1:
                 del page[0]
             self._say(messages.History(number, request.room, page))
+        elif isinstance(request, messages.GetConsistency):
+            self._prove(number, request.size)
         elif isinstance(request, messages.GetDevice):
             if request.key_hash in daemon.devices:
                 self._say(messages.Device(number, *daemon.devices[request.key_hash]))
             else:
                 self._refuse(number, Code.UNKNOWN, "Nobody's.")
+
+    def _prove(self, number: int, size: int) -> None:
+        tree = self.daemon.tree
+        if self.daemon.busy:
+            self._refuse(number, Code.TRY_LATER, "The server cannot sign its log now.")
+        elif size > len(tree.leaves):
+            self._refuse(number, Code.UNKNOWN, "The log is shorter.")
+        else:
+            self._say(messages.Consistency(number, tree.note(), tree.consistency(size, len(tree.leaves))))
 
     def _join(self, request: messages.JoinRoom) -> None:
         room = request.room
@@ -216,7 +233,7 @@ class Wire:
         self._up: dict[int, deque[bytes]] = {}
         self._down: dict[int, deque[bytes]] = {}
         self.cut = False
-        conversation.on_connected(b"channel binding")
+        conversation.on_connected(b"channel binding", SERVER)
 
     def step(self) -> bool:
         """Deliver one message, of any lane in any direction. False when there is none."""

@@ -11,6 +11,7 @@ from bisik.errors import BisikError, Refused
 from bisik.events import ChatEvent, Join, Message, Moderated, Notice, OwnMessage, Receipt, TopicSet
 from bisik.store import Store
 from bisik_protocol.chat import messages
+from bisik_protocol.chat.checkpoint import read_checkpoint_untrusted
 from bisik_protocol.chat.messages import (
     CONTROL_LANE,
     Act,
@@ -24,7 +25,7 @@ from bisik_protocol.chat.messages import (
 from bisik_protocol.chat.names import LOBBY
 from bisik_protocol.chat.statements import Kind
 from bisik_protocol.errors import RemoteProtocolError
-from tests.client.fake_daemon import START_MS, FakeDaemon, Wire, drain, settle
+from tests.client.fake_daemon import SERVER, START_MS, TREE, FakeDaemon, Wire, drain, settle
 from tests.support.keys import device_key
 
 SEEDS = range(20)
@@ -628,7 +629,7 @@ class TestLogin:
     def test_a_server_that_is_busy_is_come_back_to(self) -> None:
         """Not a failure: the link tries later."""
         tama = make(FakeDaemon())
-        tama.on_connected(b"")
+        tama.on_connected(b"", SERVER)
         refused = messages.Refused(1, Code.TRY_LATER, "Wait a little.")
         tama.receive_message_untrusted(CONTROL_LANE, messages.encode(refused), 0.0)
         assert tama.come_back_later == "Wait a little."
@@ -649,8 +650,8 @@ class TestLogin:
         daemon, store = FakeDaemon(), Store(None)
         tama = make(daemon, store=store)
         Wire(tama, daemon).settle()
-        assert tama.checkpoints.root == bytes(32)
-        assert make(daemon, store=store).checkpoints.root == bytes(32)
+        assert tama.checkpoints.root == read_checkpoint_untrusted(TREE.note()).root
+        assert make(daemon, store=store).checkpoints.root == tama.checkpoints.root
 
 
 class TestHostileServer:
@@ -684,12 +685,12 @@ class TestHostileServer:
         tama = self.connected()
         with suppress(RemoteProtocolError):
             tama.receive_message_untrusted(CONTROL_LANE, messages.encode(message), 0.0)
-        assert tama.checkpoints.root == bytes(32)
+        assert tama.checkpoints.root == read_checkpoint_untrusted(TREE.note()).root
 
     def test_a_reply_of_the_wrong_kind_is_refused(self) -> None:
         """Rooms are no answer to a login."""
         tama = make(FakeDaemon())
-        tama.on_connected(b"")
+        tama.on_connected(b"", SERVER)
         with pytest.raises(RemoteProtocolError):
             tama.receive_message_untrusted(CONTROL_LANE, messages.encode(messages.Rooms(1, [])), 0.0)
 

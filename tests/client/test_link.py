@@ -11,10 +11,12 @@ from bisik.errors import HomeError, IdentityMismatch, Refused, Unreachable
 from bisik.events import LinkChanged, LinkState
 from bisik.link import Link, held
 from bisik_protocol.chat.messages import CONTROL_LANE, Code
+from bisik_protocol.crypto.identity import ServerPublic
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.transport.connection import Connection
 from bisik_protocol.transport.events import CloseCode, MessageReceived
 from tests.client.loopback import Server, open_server
+from tests.support.keys import server_identity
 
 
 class Parrot:
@@ -35,7 +37,8 @@ class Parrot:
     def say(self, data: bytes) -> None:
         self._to_say.append(data)
 
-    def on_connected(self, channel_binding: bytes) -> None:
+    def on_connected(self, channel_binding: bytes, server: ServerPublic) -> None:
+        assert server == server_identity().public
         assert not self._stands
         assert len(channel_binding) == 32
         self._stands = True

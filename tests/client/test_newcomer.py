@@ -20,9 +20,10 @@ from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.transport.connection import Connection
 from bisik_protocol.transport.events import CloseCode, MessageReceived
 from tests.client.loopback import Server, answer, open_server
-from tests.support.keys import device_key
+from tests.support.keys import device_key, server_identity
 
 DEVICE = device_key()
+SERVER = server_identity().public
 FINGERPRINT = bytes(range(32))
 
 
@@ -93,7 +94,7 @@ class TestNewcomer:
     def test_password_and_name_go_out_in_one_flight(self) -> None:
         """In that order; the server answers them so."""
         newcomer, replies = Newcomer(DEVICE), list[Reply]()
-        newcomer.on_connected(b"b" * 32)
+        newcomer.on_connected(b"b" * 32, SERVER)
         newcomer.prove("pw", replies.append)
         newcomer.register("tama", replies.append)
         kinds = [type(request) for request in self.requests(newcomer)]
@@ -102,14 +103,14 @@ class TestNewcomer:
     def test_a_new_connection_is_proved_and_signed_anew(self) -> None:
         """The password only if it was right; the signature is over the new channel."""
         newcomer, replies = Newcomer(DEVICE), list[Reply]()
-        newcomer.on_connected(b"1" * 32)
+        newcomer.on_connected(b"1" * 32, SERVER)
         newcomer.prove("wrong", replies.append)
         self.answer(newcomer, messages.Refused(1, Code.INCORRECT_PASSWORD, "No."))
         newcomer.prove("pw", replies.append)
         self.answer(newcomer, messages.Done(2))
         newcomer.register("tama", replies.append)
         newcomer.on_disconnected()
-        newcomer.on_connected(b"2" * 32)
+        newcomer.on_connected(b"2" * 32, SERVER)
         proof, registration = self.requests(newcomer)
         assert isinstance(proof, messages.Prove)
         assert proof.join_password == "pw"
@@ -119,11 +120,11 @@ class TestNewcomer:
     def test_a_password_that_was_never_right_is_not_tried_by_itself(self) -> None:
         """Each try counts with the server."""
         newcomer = Newcomer(DEVICE)
-        newcomer.on_connected(b"1" * 32)
+        newcomer.on_connected(b"1" * 32, SERVER)
         newcomer.prove("wrong", lambda _: None)
         self.answer(newcomer, messages.Refused(1, Code.INCORRECT_PASSWORD, "No."))
         newcomer.on_disconnected()
-        newcomer.on_connected(b"2" * 32)
+        newcomer.on_connected(b"2" * 32, SERVER)
         assert self.requests(newcomer) == []
 
     @pytest.mark.parametrize(
@@ -137,14 +138,14 @@ class TestNewcomer:
     def test_what_nobody_may_say_is_refused(self, lane: int, data: bytes) -> None:
         """Other lanes, nonsense, replies to nothing."""
         newcomer = Newcomer(DEVICE)
-        newcomer.on_connected(b"1" * 32)
+        newcomer.on_connected(b"1" * 32, SERVER)
         with pytest.raises(RemoteProtocolError):
             newcomer.receive_message_untrusted(lane, data, 0.0)
 
     def test_announcements_are_not_for_newcomers(self) -> None:
         """They are heard and ignored."""
         newcomer = Newcomer(DEVICE)
-        newcomer.on_connected(b"1" * 32)
+        newcomer.on_connected(b"1" * 32, SERVER)
         self.answer(newcomer, messages.CheckpointSeen(b"note"))
         assert newcomer.messages_to_send() == []
         assert newcomer.next_timeout() is None

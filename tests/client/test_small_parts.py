@@ -11,7 +11,6 @@ import trio.testing
 from bisik.authors import Authors
 from bisik.awake import SleepWatch
 from bisik.backoff import MAX_WAIT_S, Backoff
-from bisik.checkpoints import Checkpoints
 from bisik.errors import HomeError
 from bisik.events import Notice
 from bisik.lanes import Lanes
@@ -365,24 +364,6 @@ class TestStore:
         assert store.pin_device(b"l" * 32, "ayu", b"n") == 1
         assert store.pin_device(b"m" * 32, "bima", b"n") == 1
         assert store.pin_device(b"n" * 32, "dewi", b"n") == 0
-
-    def test_only_the_longest_checkpoint_is_kept(self) -> None:
-        """A shorter log is no news."""
-        store = Store(None)
-        checkpoints = Checkpoints(store)
-        for size in (5, 9, 7):
-            checkpoints.remember(f"bisik\n{size}\n{'A' * 43}=\n\nsignature\n".encode())
-        assert store.checkpoint() == (9, f"bisik\n9\n{'A' * 43}=\n\nsignature\n".encode())
-        assert checkpoints.root == bytes(32)
-
-    @pytest.mark.parametrize(
-        "note", [b"", b"a\nb\nc", b"a\n-5\n" + b"A" * 43 + b"=\n", b"a\n5\nAAAA\n", b"\xff\n5\nx"]
-    )
-    def test_what_is_no_checkpoint_is_ignored(self, note: bytes) -> None:
-        """It comes from the server."""
-        checkpoints = Checkpoints(Store(None))
-        checkpoints.remember(note)
-        assert checkpoints.root is None
 
 
 class TestAuthors:

@@ -16,8 +16,14 @@ from bisik_protocol.chat.messages import (
     decode_entry_untrusted,
 )
 from bisik_protocol.chat.statements import decode_statement_untrusted, statement_hash
+from bisik_protocol.chat.tree import record_leaf
 from bisikd.log.errors import LogFailed, LogFull
 from bisikd.log.format import Record, RecordKind
+from bisikd.log.store import Leaf
+from tests.support.signed_tree import SignedTree
+
+CHECKPOINT_RECORDS = 50
+SALT = bytes(16)
 
 
 class MemoryLog:
@@ -33,6 +39,10 @@ class MemoryLog:
         self._chains: dict[tuple[str, bytes], list[bytes]] = {}
         self._present: dict[str, set[str]] = {}
         self._devices: dict[bytes, tuple[str, bytes]] = {}
+        self._tree = SignedTree()
+        self._places: dict[tuple[str, int], int] = {}
+        self._note: bytes | None = None
+        self._note_size = 0
 
     def append(self, records: Sequence[Record]) -> None:
         if self.failed:
@@ -41,6 +51,7 @@ class MemoryLog:
             raise LogFull("There is no room for the log.")
         self.appended.append(list(records))
         for record in records:
+            self._tree.leaves.append(record_leaf(record.kind, SALT, record.payload))
             if record.kind is RecordKind.ENTRY:
                 self._take(decode_entry_untrusted(record.payload), record.payload)
             else:
@@ -50,6 +61,7 @@ class MemoryLog:
     def _take(self, entry: Entry, payload: bytes) -> None:
         entries = self._rooms.setdefault(entry.room, [])
         entries.append(payload)
+        self._places[entry.room, entry.seq] = len(self._tree.leaves) - 1
         assert entry.seq == len(entries), "a room's entries are numbered from 1 without gaps"
         present = self._present.setdefault(entry.room, set())
         match entry:
@@ -96,17 +108,40 @@ class MemoryLog:
         return {room: set(names) for room, names in self._present.items()}
 
     def checkpoint(self) -> bytes | None:
-        return b"checkpoint %d" % len(self.appended) if self.appended else None
+        """Signed after the first record and then after each CHECKPOINT_RECORDS: a signature takes its time."""
+        size = self.tree_size
+        if (self._note is None and size) or size >= self._note_size + CHECKPOINT_RECORDS:
+            self.sign_head()
+        return self._note
+
+    def sign_head(self) -> bytes | None:
+        if self.failed:
+            raise LogFailed("The disk failed while the log was written.")
+        if self.tree_size > self._note_size:
+            self._note, self._note_size = self._tree.note(), self.tree_size
+        return self._note
 
     def write_checkpoint_if_due(self) -> bool:
         if self.failed:
             raise LogFailed("The disk failed while the log was written.")
         due, self.due = self.due, False
+        if due:
+            self.sign_head()
         return due
 
     @property
     def tree_size(self) -> int:
-        return sum(map(len, self.appended))
+        return len(self._tree.leaves)
+
+    def consistency(self, old_size: int, size: int | None = None) -> list[bytes]:
+        return self._tree.consistency(old_size, self._note_size if size is None else size)
+
+    def inclusion(self, leaf: int, size: int) -> list[bytes]:
+        return self._tree.inclusion(leaf, size)
+
+    def leaf_of(self, room: str, seq: int) -> Leaf | None:
+        index = self._places.get((room, seq))
+        return None if index is None else Leaf(index, SALT, self._rooms[room][seq - 1])
 
     def close(self) -> None:
         self.closed = True

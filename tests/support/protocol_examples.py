@@ -14,6 +14,7 @@ from bisik_protocol.chat import messages
 from bisik_protocol.chat.invite import Invite
 from bisik_protocol.chat.messages import ZERO_DIGEST, Code, Presence
 from bisik_protocol.chat.statements import Kind, Statement, encode_statement, message_id, statement_hash
+from bisik_protocol.chat.tree import leaf_hash, node_hash
 from bisik_protocol.crypto.identity import fingerprint_groups, fingerprint_text
 from bisik_protocol.crypto.protection import PacketSealer
 from bisik_protocol.transport.events import CloseCode
@@ -172,6 +173,34 @@ def request_examples() -> str:
     return "\n\n".join([prove, refused, join, joined])
 
 
+def proof_examples() -> str:
+    """A question for a proof of consistency, and the answer for a tree of two leaves that became one of three."""
+    ask = _annotated(
+        messages.encode(messages.GetConsistency(number=2, size=2)),
+        [
+            ("93", "array of 3"),
+            ("ab 63 6f 6e 73 69 73 74 65 6e 63 79", "`consistency`"),
+            ("02", "number 2"),
+            ("02", "size: the tree that the client holds the root of"),
+        ],
+    )
+    leaves = [leaf_hash(COUNT[n : n + 1]) for n in range(3)]
+    answer = _annotated(
+        messages.encode(messages.Consistency(number=2, note=b"note", proof=[leaves[2]])),
+        [
+            ("94", "array of 4"),
+            ("ab 63 6f 6e 73 69 73 74 65 6e 63 79", "`consistency`"),
+            ("02", "number 2"),
+            ("c4 04 6e 6f 74 65", "note: `note` stands for a checkpoint of 3 leaves"),
+            ("91", "proof: array of 1"),
+            (b"\xc4\x20" + leaves[2], "SHA-256(00 02), the hash of the third leaf, 02"),
+        ],
+    )
+    old_root = node_hash(leaves[0], leaves[1])
+    lines = f"old root  {old_root.hex()}\nnew root  {node_hash(old_root, leaves[2]).hex()}"
+    return "\n\n".join([ask, answer, lines])
+
+
 def statement_example() -> str:
     """A statement, its hash and its message's name."""
     encoded = encode_statement(STATEMENT)
@@ -254,6 +283,7 @@ EXAMPLES: Final[dict[str, Callable[[], str]]] = {
     "copies": copies_examples,
     "reset": reset_example,
     "requests": request_examples,
+    "proofs": proof_examples,
     "statement": statement_example,
     "post and entry": entry_example,
     "invite": invite_example,

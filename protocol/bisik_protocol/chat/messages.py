@@ -44,6 +44,8 @@ Sequence = Annotated[int, Meta(ge=0, lt=1 << 53)]
 Milliseconds = Annotated[int, Meta(ge=0, lt=1 << 53)]  # since the Unix epoch, UTC
 Modulus = Annotated[bytes, Meta(min_length=384, max_length=384)]
 Signature = Annotated[bytes, Meta(min_length=384, max_length=384)]
+Note = Annotated[bytes, Meta(max_length=32 * 1024)]  # a checkpoint; ours have 0.8 KiB, witnesses may sign them too
+Proof = Annotated[list[Annotated[bytes, Meta(min_length=32, max_length=32)]], Meta(max_length=128)]
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
 Reason = Annotated[str, Meta(max_length=MAX_REASON_CHARACTERS)]
@@ -263,6 +265,23 @@ class Allow(Struct, frozen=True, array_like=True, tag="allow", forbid_unknown_fi
 
 
 Moderation = Kick | Ban | Unban | ListBans | Mute | Unmute | SetTopic | SetRoom | Allow
+
+
+class GetConsistency(Struct, frozen=True, array_like=True, tag="consistency", forbid_unknown_fields=True):
+    """Prove that the log still begins with the first `size` leaves that it had under an earlier checkpoint."""
+
+    number: RequestNumber
+    size: Sequence
+
+
+class GetInclusion(Struct, frozen=True, array_like=True, tag="inclusion", forbid_unknown_fields=True):
+    """Prove that an entry is in the log."""
+
+    number: RequestNumber
+    room: RoomName
+    seq: Sequence
+
+
 Request = (
     Prove
     | Register
@@ -277,6 +296,8 @@ Request = (
     | GetDevice
     | GetRoom
     | Moderation
+    | GetConsistency
+    | GetInclusion
 )
 
 
@@ -349,7 +370,7 @@ class Admitted(Struct, frozen=True, array_like=True, tag="admitted"):
     number: RequestNumber
     name: Name
     login_id: str | None
-    checkpoint: bytes | None
+    checkpoint: Note | None
     role: Role = Role.MEMBER
 
     def __repr__(self) -> str:
@@ -450,6 +471,25 @@ class Confirmed(Struct, frozen=True, array_like=True, tag="confirmed"):
     by_hand: list[Name]
 
 
+class Consistency(Struct, frozen=True, array_like=True, tag="consistency"):
+    """The newest checkpoint, and the RFC 6962 proof that its tree begins with the one that was asked about."""
+
+    number: RequestNumber
+    note: Note
+    proof: Proof
+
+
+class Inclusion(Struct, frozen=True, array_like=True, tag="inclusion"):
+    """The entry, what its leaf hash covers besides, and the RFC 6962 proof that it is leaf `leaf` under `note`."""
+
+    number: RequestNumber
+    note: Note
+    leaf: Sequence
+    salt: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    entry: bytes
+    proof: Proof
+
+
 class PostRefused(Struct, frozen=True, array_like=True, tag="post-refused"):
     """Announcement: a post was not stored, and why. `seq` is the author's sequence number, 0 when unreadable."""
 
@@ -484,10 +524,24 @@ class Delivered(Struct, frozen=True, array_like=True, tag="delivered"):
 class CheckpointSeen(Struct, frozen=True, array_like=True, tag="checkpoint"):
     """Announcement: the log's newest signed tree head, in the tlog-checkpoint text form."""
 
-    note: bytes
+    note: Note
 
 
-Reply = Refused | Done | Admitted | Joined | Rooms | Members | History | Device | Confirmed | RoomState | Bans
+Reply = (
+    Refused
+    | Done
+    | Admitted
+    | Joined
+    | Rooms
+    | Members
+    | History
+    | Device
+    | Confirmed
+    | Consistency
+    | Inclusion
+    | RoomState
+    | Bans
+)
 Announcement = PostRefused | PutOut | Delivered | CheckpointSeen
 FromDaemon = Reply | Announcement
 

@@ -5,6 +5,7 @@ from enum import Enum, auto
 from typing import Final
 
 from bisik_protocol.crypto.handshake import ClientHandshake, SessionSecrets
+from bisik_protocol.crypto.identity import ServerPublic
 from bisik_protocol.errors import LocalProtocolError, RemoteProtocolError
 from bisik_protocol.randomness import RandomSource
 from bisik_protocol.transport.addresses import Address
@@ -71,6 +72,8 @@ class ClientEndpoint:
         self._events: deque[ClientEvent] = deque()
         self.drops: Counter[str] = Counter()
         self.connection: Connection | None = None
+        self.server: ServerPublic | None = None
+        """Whose keys the exchange is made with; once connected, who proved to hold them."""
 
     def next_event(self) -> ClientEvent | None:
         return self._events.popleft() if self._events else None
@@ -168,6 +171,7 @@ class ClientEndpoint:
         if self._fingerprint is not None and server.fingerprint != self._fingerprint:
             self._meet_stranger(server.fingerprint)
             return
+        self.server = server
         self._rtt_s = now - self._sent_at
         self._lossy = self._tries > 1
         self._attempt_until = now + ATTEMPT_S
