@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import bulk, cpu, fairness, handshakes, latency, memory, ready, recovery
+from benchmarks import bulk, cpu, fairness, handshakes, latency, log, memory, ready, recovery
 from benchmarks.command import machine, measure
 
 BENCHMARKS = {
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "handshakes": handshakes,
     "bulk": bulk,
     "fairness": fairness,
+    "log": log,
 }
 BEGIN, END = "<!-- printed by `make bench`: begin -->\n", "<!-- printed by `make bench`: end -->\n"
 
