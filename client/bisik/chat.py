@@ -34,7 +34,7 @@ from bisik.searching import Searching
 from bisik.store import Store
 from bisik.visit import visit
 from bisik_protocol.chat import messages
-from bisik_protocol.chat.messages import MAX_TEXT_BYTES, MemberInfo, Presence, Reply, Role, RoomInfo
+from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, MAX_TEXT_BYTES, MemberInfo, Presence, Reply, Role, RoomInfo
 from bisik_protocol.chat.names import LOBBY, InvalidName, canonical_room
 from bisik_protocol.chat.statements import Kind, Statement, decode_statement_untrusted
 from bisik_protocol.crypto.identity import SigningKey
@@ -185,10 +185,20 @@ class Chat(Moderating):
         """The rooms that are followed."""
         return self._conversation.rooms
 
-    async def join(self, room: str, *, presence: Presence = Presence.MEMBER, context: int = 0) -> None:
-        """Follow a room; returns once the server has let us in. Raises Refused."""
+    async def join(
+        self,
+        room: str,
+        *,
+        presence: Presence = Presence.MEMBER,
+        context: int = 0,
+        history: int = MAX_PAGE_ENTRIES,
+    ) -> None:
+        """Follow a room; returns once the server has let us in. Raises Refused.
+
+        It begins where this reader was, or with the last `history` entries if it never was there.
+        """
         name = room_name(room)
-        await self._done(partial(self._conversation.join, name, presence, context=context))
+        await self._done(partial(self._conversation.join, name, presence, context=context, history=history))
         self._remember(name, presence)
 
     def follow(self, room: str, *, presence: Presence = Presence.MEMBER, context: int = 0) -> None:
@@ -248,6 +258,16 @@ class Chat(Moderating):
         """Who has an entry of a room that one is in, and who said so by hand. Raises Refused."""
         reply = await self._ask(partial(messages.GetConfirmed, room=room_name(room), seq=seq))
         return reply if isinstance(reply, messages.Confirmed) else _no(reply)
+
+    def read_up_to(self, room: str, reader: str) -> int:
+        """The newest entry of a room that a reader of this home has read; 0 for none."""
+        return self._store.cursor(reader, room_name(room)) or 0
+
+    def begin_here(self, room: str) -> None:
+        """A reader that never was in a room that it has joined now: what was said before is not for it."""
+        name = room_name(room)
+        if self._conversation.reader.cursor(name) is None:
+            self._conversation.reader.begin(name, self._conversation.position(name))
 
     def newest(self, room: str, *, own: bool = False) -> int:
         """The newest entry of a room that has come here, or the newest one that went out from here; 0 for none."""

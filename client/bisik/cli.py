@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "register": "Take a name on a server and print its login ID.",
     "login": "Bring your name to this device.",
     "send": "Say something, from a script.",
+    "wait": "Wait until somebody says something.",
+    "unread": "Print what waits to be read.",
     "tail": "Print what is said, as it is said.",
     "history": "Print what was said in a room.",
     "search": "Find what was said by its words.",

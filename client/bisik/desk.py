@@ -13,6 +13,7 @@ from bisik.chat import Chat, room_name
 from bisik.errors import BisikError, WrongUsage
 from bisik.events import ChatEvent, Event, Message, Notice
 from bisik.i18n import _
+from bisik.moderation_desk import MODERATOR_ACTIONS, ModeratorAction
 from bisik.render import member_lines, room_lines
 from bisik.slash import Where, help_lines
 from bisik.typed import Command, Mistake, Say, read_typed
@@ -84,11 +85,15 @@ class Desk:
         return isinstance(event, Message) and event.author in self._ignored
 
     async def _carry_out(self, command: Command) -> None:
-        action = _ACTIONS.get(command.name)
-        if action is None:
-            self._front.carry_out(command)
+        if command.name in MODERATOR_ACTIONS:
+            await self._patiently(self._moderate(MODERATOR_ACTIONS[command.name], command.argument))
+        elif command.name in _ACTIONS:
+            await _ACTIONS[command.name](self, command.argument)
         else:
-            await action(self, command.argument)
+            self._front.carry_out(command)
+
+    async def _moderate(self, action: ModeratorAction, argument: str) -> None:
+        self._tell(await action(self._chat, self._front.room, argument))
 
     def _tell(self, sentence: str) -> None:
         self._front.tell(harmless(sentence))

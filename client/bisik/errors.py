@@ -60,6 +60,10 @@ class NotStored(BisikError):  # noqa: N818
     exit_code = 5
 
 
+class Silence(BisikError):  # noqa: N818
+    """What was waited for did not come in the time that was given."""
+
+
 class Interrupted(BisikError):  # noqa: N818
     """The person stopped it."""
 

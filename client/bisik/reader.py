@@ -47,6 +47,10 @@ class Reader:
         """The newest entry of the room that this reader has read, in this run or an earlier one."""
         return self._store.cursor(self._name, room)
 
+    def begin(self, room: str, seq: int) -> None:
+        """This reader starts behind an entry."""
+        self._store.advance(self._name, {room: seq}, {})
+
     def heard(self, room: str) -> dict[bytes, Link]:
         return self._store.heard(self._name, room)
 

@@ -75,6 +75,42 @@ TABLE: Final = (
     ),
     SlashCommand(name="/invite", help=N_("show the link that brings others to this server")),
     SlashCommand(name="/theme", argument="[NAME]", help=N_("change the colours"), where=ON_SCREEN),
+    SlashCommand(
+        name="/topic", argument="[TEXT]", help=N_("show what the room is about, or set it; - takes it away")
+    ),
+    SlashCommand(
+        name="/kick", argument="NAME [REASON]", help=N_("moderators: put out of the room"), example="/kick budi"
+    ),
+    SlashCommand(
+        name="/ban",
+        argument="NAME|ADDRESS [TIME] [REASON]",
+        help=N_("moderators: keep off the server, for 30m, 2h, 7d or for good"),
+        example="/ban budi 2h spam",
+    ),
+    SlashCommand(
+        name="/unban", argument="NAME|ADDRESS", help=N_("moderators: take a ban back"), example="/unban budi"
+    ),
+    SlashCommand(
+        name="/mute",
+        argument="NAME [TIME] [REASON]",
+        help=N_("moderators: let nothing of theirs through in the room"),
+        example="/mute budi 10m",
+    ),
+    SlashCommand(
+        name="/unmute", argument="NAME", help=N_("moderators: let them speak again"), example="/unmute budi"
+    ),
+    SlashCommand(
+        name="/room",
+        argument="RULE",
+        help=N_("moderators: make the room private, public, read-only or open"),
+        example="/room private",
+    ),
+    SlashCommand(
+        name="/allow",
+        argument="NAME",
+        help=N_("moderators: let into a private room; with -NAME no longer"),
+        example="/allow budi",
+    ),
     SlashCommand(name="/help", help=N_("show this")),
     SlashCommand(name="/quit", help=N_("leave; so does qqq")),
 )

@@ -400,3 +400,56 @@ class TestSearch:
         assert again.stdout.count("<seeker>") == 2
         nobody = bisik("search", "--home", home, "--offline", "--from", "x y", "needle")
         assert nobody.returncode == 2
+
+
+class TestWaiting:
+    def test_a_script_waits_for_who_speaks_to_it(self, shared_daemon: Daemon, tmp_path: Path) -> None:
+        """Own words and those to others pass; the next wait goes on where this one stopped; silence is exit 1."""
+        homes = []
+        for number, name in ((182, "waiter"), (183, "caller")):
+            homes.append(shared_daemon.home(tmp_path / name, key=number))
+            assert bisik("register", shared_daemon.invite, "--name", name, "--home", homes[-1]).returncode == 0
+        waiter, caller = homes
+        bisik("send", "--home", caller, "#lobby", "waiter, this is before the first wait")
+        silent = bisik("wait", "--home", waiter, "--mention", "--timeout", "0")
+        assert (silent.returncode, silent.stdout) == (1, "")
+        for home, text in [
+            (waiter, "I am waiter"),
+            (caller, "waiters"),
+            (caller, "@Waiter: one"),
+            (caller, "waiter 2"),
+        ]:
+            assert bisik("send", "--home", home, "#lobby", text).returncode == 0
+        for text in ("@Waiter: one", "waiter 2"):
+            done = bisik("wait", "--home", waiter, "--mention", "--json", "--from", "caller", "--timeout", "30")
+            assert [line["text"] for line in json_lines(done.stdout)] == [text]
+
+    def test_what_was_not_read_is_counted(self, shared_daemon: Daemon, tmp_path: Path) -> None:
+        """By room, with what names the reader; nothing is marked as read by it."""
+        home = shared_daemon.home(tmp_path / "a", key=184)
+        assert bisik("register", shared_daemon.invite, "--name", "unreader", "--home", home).returncode == 0
+        other = shared_daemon.home(tmp_path / "b", key=185)
+        assert bisik("register", shared_daemon.invite, "--name", "teller", "--home", other).returncode == 0
+        assert bisik("--home", home, stdin="/join #unread\n/leave #lobby\n").returncode == 0
+        for text in ("one", "unreader: two"):
+            assert bisik("send", "--home", other, "#unread", text).returncode == 0
+        for _time in range(2):
+            done = bisik("unread", "--home", home, "--json")
+            assert json_lines(done.stdout) == [{"type": "unread", "room": "#unread", "messages": 2, "mentions": 1}]
+        assert bisik("unread", "--home", home).stdout == "#unread  2 messages, 1 to you\n"
+        assert bisik("--home", home, stdin="").returncode == 0
+
+    def test_a_file_is_sent(self, shared_daemon: Daemon, tama: Member, tmp_path: Path) -> None:
+        """Up to the cap; what is no text, too long or not there is a sentence."""
+        path = tmp_path / "report.txt"
+        path.write_text("line one\nline two\n", "utf-8")
+        assert bisik("send", "--home", tama.home, "#files", "--file", path).returncode == 0
+        lines = json_lines(bisik("history", "--home", tama.home, "#files", "--json").stdout)
+        assert lines[0]["text"] == "line one\nline two"
+        path.write_bytes(b"\xff\xfe")
+        assert bisik("send", "--home", tama.home, "#files", "--file", path).returncode == 2
+        path.write_text("x" * 60_001)
+        assert bisik("send", "--home", tama.home, "#files", "--file", path).returncode == 2
+        assert bisik("send", "--home", tama.home, "#files", "--file", tmp_path / "none").returncode == 2
+        assert bisik("send", "--home", tama.home, "#files").returncode == 2
+        assert bisik("send", "--home", tama.home, "#files", "text", "--file", path).returncode == 2

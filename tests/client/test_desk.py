@@ -1,6 +1,6 @@
 """What typed lines do, with a chat and a front that only remember."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +31,7 @@ class FakeChat:
         self.queued: list[tuple[str, str, str]] = []
         self.ignored: set[str] = set()
         self.answers = True
+        self.asked: list[object] = []
         self.searching = self
         self.found = [message(text="two coffees")]
         self.profile = Profile(name="tama", host="::1", port=9999, fingerprint=bytes(32), folder=Path())
@@ -87,6 +88,19 @@ class FakeChat:
 
     async def who_confirmed(self, room: str, seq: int) -> Confirmed:
         return Confirmed(1, room, seq, 3, ["sari", "ayu"], ["ayu"] if seq == 7 else [])
+
+    def topic(self, room: str) -> str:
+        return ""
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:
+        """What moderators ask: only remembered."""
+        if name not in {"kick", "ban", "unban", "mute", "unmute", "set_topic", "set_room", "allow", "disallow"}:
+            raise AttributeError(name)
+
+        async def ask(*arguments: object, **named: object) -> None:
+            self.asked.append((name, arguments, {key: value for key, value in named.items() if value}))
+
+        return ask
 
     async def _answer(self) -> None:
         if not self.answers:
@@ -175,6 +189,42 @@ async def test_messages_are_queued_in_the_room_that_is_spoken_in() -> None:
 async def test_a_command_is_answered(line: str, told: list[str]) -> None:
     """With a list or a sentence, in which nothing acts on a terminal."""
     assert await Table().type(line) == told
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("/topic tea", ("set_topic", ("#lobby", "tea"), {})),
+        ("/topic -", ("set_topic", ("#lobby", ""), {})),
+        ("/kick budi", ("kick", ("#lobby", "budi", ""), {})),
+        ("/kick budi too loud", ("kick", ("#lobby", "budi", "too loud"), {})),
+        ("/ban budi", ("ban", ("budi",), {})),
+        ("/ban budi 2h too loud", ("ban", ("budi",), {"lasts_s": 7200, "reason": "too loud"})),
+        ("/ban budi 2 loud", ("ban", ("budi",), {"reason": "2 loud"})),
+        ("/ban 192.0.2.0/24 1w", ("ban", (), {"address": "192.0.2.0/24", "lasts_s": 604800})),
+        ("/unban 2001:db8::1", ("unban", (), {"address": "2001:db8::1"})),
+        ("/unban budi", ("unban", ("budi",), {})),
+        ("/mute budi 10m", ("mute", ("budi", "#lobby"), {"lasts_s": 600})),
+        ("/unmute budi", ("unmute", ("budi", "#lobby"), {})),
+        ("/room private", ("set_room", ("#lobby",), {"private": True})),
+        ("/room open", ("set_room", ("#lobby",), {})),
+        ("/allow budi", ("allow", ("#lobby", "budi"), {})),
+        ("/allow -budi", ("disallow", ("#lobby", "budi"), {})),
+    ],
+)
+async def test_moderators_words_become_questions_to_the_server(line: str, asked: object) -> None:
+    """With a time where one is given, and the rest as the reason."""
+    table = Table()
+    assert await table.type(line) == ["Done."]
+    assert table.chat.asked == [asked]
+
+
+async def test_a_topic_is_shown_and_a_strange_rule_explained() -> None:
+    """Nothing is asked of the server."""
+    table = Table()
+    told = await table.type("/topic", "/room secret")
+    assert told == ["#lobby has no topic.", "One of these: private, public, read-only, open"]
+    assert table.chat.asked == []
 
 
 @pytest.mark.parametrize("count", ["0", "1001", "-3", "many", "1e3", "٣"])

@@ -15,7 +15,13 @@ from bisik.i18n import _
 
 @click.command()
 @click.argument("room")
-@click.argument("text")
+@click.argument("text", required=False)
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Say what is in this file, instead of TEXT.",
+)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -27,12 +33,20 @@ from bisik.i18n import _
 )
 @home_option
 @json_option
-def command(room: str, text: str, timeout_s: float, home: Path | None, as_json: bool) -> None:
+def command(
+    room: str, text: str | None, path: Path | None, timeout_s: float, home: Path | None, as_json: bool
+) -> None:
     """Say TEXT in ROOM ('#lobby'), and return once the server has stored it. With - the text is standard input.
+
+    One message has at most 60000 bytes.
 
     Exit code 5 means that it is in the outbox: it goes out with the next command that reaches the server.
     """
-    if text == "-":
+    if (text is None) == (path is None):
+        raise WrongUsage(_("What is to be said? Either TEXT, or - for standard input, or --file."))
+    if path is not None:
+        text = _file(path)
+    elif text == "-":
         text = _standard_input()
     run(_send, room=room, text=text, timeout_s=timeout_s, home=Home.locate(home), as_json=as_json)
 
@@ -42,6 +56,15 @@ def _standard_input() -> str:
         return sys.stdin.buffer.read().decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
         raise WrongUsage(_("Standard input is not UTF-8 text.")) from None
+
+
+def _file(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise WrongUsage(_("{path} is not UTF-8 text.").format(path=path)) from None
+    except OSError as error:
+        raise WrongUsage(_("Cannot read {path}: {error}.").format(path=path, error=error.strerror)) from None
 
 
 async def _send(*, room: str, text: str, timeout_s: float, home: Home, as_json: bool) -> None:
