@@ -29,6 +29,8 @@ from bisik.i18n import _
 from bisik.link import Link, held
 from bisik.moderating import Moderating
 from bisik.news import News
+from bisik.proof import Proof
+from bisik.proving import fetch_proof
 from bisik.requests import MakeRequest
 from bisik.searching import Searching
 from bisik.store import Store
@@ -291,6 +293,14 @@ class Chat(Moderating):
     def history(self, room: str = LOBBY) -> Archive:
         """What was said in a room, from the server's log."""
         return Archive(room_name(room), self._ask, self._conversation.authors)
+
+    async def prove(self, room: str, seq: int) -> Proof:
+        """The proof that a message is in the server's log, which goes on from the one that this home has seen.
+
+        It is not judged here. Raises Refused where there is no such entry, LogMismatch, Nonsense.
+        """
+        conversation = self._conversation
+        return await fetch_proof(self._ask, conversation.checkpoints, conversation.authors, room_name(room), seq)
 
     # How things are ---------------------------------------------------------------------------------------------
 

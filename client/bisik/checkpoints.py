@@ -98,6 +98,11 @@ class Checkpoints:
         """How many entries that log had."""
         return 0 if self._held is None else self._held.size
 
+    @property
+    def server(self) -> ServerPublic | None:
+        """Whose log it is; None before the first connection."""
+        return self._server
+
     def begin(self, server: ServerPublic) -> int | None:
         """A connection stands. The size to ask a consistency proof for; None where nothing is held yet."""
         self._server = server

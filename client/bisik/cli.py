@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "search": "Find what was said by its words.",
     "who": "Print who is in a room.",
     "servers": "Print the servers that are known here.",
+    "verify": "Prove that a message is genuine and in the server's log.",
     "trust-log": "Decide to go on with a server whose log was rolled back or changed.",
     "demo": "Show the main job on a bad network, with a crash in the middle.",
 }

@@ -54,6 +54,12 @@ class LogMismatch(BisikError):  # noqa: N818
     exit_code = 4
 
 
+class NotProved(BisikError):  # noqa: N818
+    """A proof does not prove what it should. Whoever made it may have erred, or lied."""
+
+    exit_code = 4
+
+
 class NotStored(BisikError):  # noqa: N818
     """The message is in the outbox on disk and not in the server's log yet. It will go out at the next occasion."""
 

@@ -17,6 +17,7 @@ from bisik.incoming import decode_page_untrusted, learn_key_untrusted
 from bisik.requests import MakeRequest, refusal_untrusted
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, Entry, Reply
+from bisik_protocol.chat.statements import message_id
 from bisik_protocol.errors import RemoteProtocolError
 
 PAGES_AHEAD: Final = 4
@@ -52,6 +53,19 @@ class Archive:
                     if len(kept) == count:
                         return list(kept)
         return list(kept)
+
+    async def find(self, id_: str) -> int | None:
+        """The number of the newest message whose id begins so. Nothing of it is believed yet."""
+        before: int | None = None
+        while before is None or before > 1:
+            entries = await self._page(self.request(before, MAX_PAGE_ENTRIES), before)
+            if not entries:
+                break
+            before = entries[0].seq
+            for entry in reversed(entries):
+                if isinstance(entry, messages.MessageEntry) and message_id(entry.statement).startswith(id_):
+                    return entry.seq
+        return None
 
     def request(self, before: int | None, count: int) -> Awaitable[Reply]:
         """Ask for a page."""
