@@ -71,5 +71,12 @@ def test_every_reason_for_a_drop_is_explained() -> None:
     text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     section = text[text.index("\n## What was dropped\n") :].split("\n## ")[1]
     explained = set(re.findall(r"`([a-z-]+)`", "".join(re.findall(r"^\| (`.*?) \|", section, re.MULTILINE))))
-    sockets_and_sessions = {"send-", "receive-", "session-full", "session-put-out", "session-failed"}
+    sockets_and_sessions = {
+        "send-",
+        "receive-",
+        "session-full",
+        "session-put-out",
+        "session-failed",
+        "session-banned",
+    }
     assert explained == reasons - CLIENTS_ONLY | sockets_and_sessions

@@ -22,7 +22,7 @@ from bisik_protocol.chat.messages import Code, Joined, Post, PostRefused, encode
 
 WINDOW_POSTS: Final = 64
 WINDOW_BYTES: Final = 256 * 1024
-STORAGE_RETRY_S: Final = 5.0  # the server's disk is full: how long until the next try
+STORAGE_RETRY_S: Final = 5.0  # where the server does not say when to try again: its disk is full
 
 _REJOIN: Final = {Code.CHAIN, Code.NOT_JOINED, Code.NOT_ADMITTED}
 _LATER: Final = {Code.STORAGE, Code.TRY_LATER}
@@ -111,7 +111,7 @@ class Posting:
             return None
         if refused.code in _LATER:
             self._refused = sent.hash
-            self.retry_at = now + STORAGE_RETRY_S
+            self.retry_at = now + (refused.wait_ms / 1000 if refused.wait_ms else STORAGE_RETRY_S)
             return None
         self._sent_seq = 0
         return self._outbox.fail(refused=sent.hash, reason=refused.text)

@@ -99,6 +99,11 @@ class Chat:
             permissions=self.permissions,
         )
 
+    def set_limits(self, limits: Limits) -> None:
+        """From now on these hold; what is above one of them already stays."""
+        self.limits = limits
+        self.hub.max_rooms = limits.rooms
+
     # What moderators decided, for those who are here ---------------------------------------------------------------
 
     def put_out(self, room: Room, wanted: Callable[[Membership], bool], why: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from bisikd.admin import ask
+from bisikd.commands.administration import administration_commands
 from bisikd.commands.common import config_option, flags_of, json_option, set_option, state_option
 from bisikd.commands.config import config as config_commands
 from bisikd.commands.install import install_command, uninstall_command
@@ -62,11 +63,13 @@ def cli() -> None:
 @json_option
 def run(as_json: bool, **flags: Any) -> None:
     """Serve until told to stop, and print what happens."""
-    serve(load(flags_of(**flags)).settings, as_json=as_json)
+    serve(load(flags_of(**flags)), as_json=as_json)
 
 
 cli.add_command(config_commands)
 cli.add_command(log_commands)
+for command in administration_commands:
+    cli.add_command(command)
 cli.add_command(install_command)
 cli.add_command(uninstall_command)
 

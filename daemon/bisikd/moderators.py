@@ -111,6 +111,11 @@ class Moderators:
         self._need(by)
         return list(reversed(without_ended(self._chat.moderation.decisions, self._chat.now_ms()).bans))
 
+    def mutes(self, by: Actor) -> list[Mute]:
+        """The mutes that hold, newest first."""
+        self._need(by)
+        return list(reversed(without_ended(self._chat.moderation.decisions, self._chat.now_ms()).mutes))
+
     async def mute(
         self, by: Actor, name: str, room: str | None = None, lasts_s: int | None = None, reason: str = ""
     ) -> None:

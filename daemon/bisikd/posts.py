@@ -51,6 +51,8 @@ class PostDesk:
         objection: Callable[[str, str], Objection | None],
     ) -> None:
         """Each refusal is counted in `refusals` by its code. `objection` is asked for NAME and ROOM of a post."""
+        self.closed: Objection | None = None
+        """Why nothing is taken from anybody now."""
         self._objection = objection
         self._hub = hub
         self._log = log
@@ -83,9 +85,11 @@ class PostDesk:
         digest = statement_hash(post.statement)
         match tip.place(statement.seq, statement.previous, digest):
             case Place.NEXT:
-                objection = self._objection(member.name, member.room.name)
+                objection = self.closed or self._objection(member.name, member.room.name)
                 if objection is not None:
-                    self._refuse_post(member, statement.seq, objection.code, objection.text)
+                    self._refuse_post(
+                        member, statement.seq, objection.code, objection.text, wait_ms=objection.wait_ms
+                    )
                     return
                 submission = MessagePost(self, member, post, statement, digest)
                 tip.on_taken(statement.seq, digest, submission)
@@ -112,9 +116,9 @@ class PostDesk:
             member, seq, Code.CHAIN, "The message does not continue what this device said before in this room."
         )
 
-    def _refuse_post(self, member: "Membership", seq: int, code: Code, text: str) -> None:
+    def _refuse_post(self, member: "Membership", seq: int, code: Code, text: str, wait_ms: int = 0) -> None:
         self._refusals[code.value] += 1
-        refused = PostRefused(room=member.room.name, seq=seq, code=code, text=text)
+        refused = PostRefused(room=member.room.name, seq=seq, code=code, text=text, wait_ms=wait_ms)
         member.connection.send(CONTROL_LANE, encode(refused))
 
     def on_stored(self, post: "MessagePost") -> None:

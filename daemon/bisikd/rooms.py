@@ -147,7 +147,7 @@ class Hub:
         self.on_entry = on_entry
         self.now = now
         self._journal = journal
-        self._max_rooms = max_rooms
+        self.max_rooms = max_rooms
         self._rooms = {
             name: Room(name, head=head, presence=RoomPresence(present.get(name, ()), now()))
             for name, head in {LOBBY: 0, **heads}.items()
@@ -165,7 +165,7 @@ class Hub:
 
     @property
     def full(self) -> bool:
-        return len(self._rooms) >= self._max_rooms
+        return len(self._rooms) >= self.max_rooms
 
     def create(self, name: str) -> Room:
         """A new room; it is there for good once its first entry is stored."""

@@ -28,9 +28,11 @@ from bisik_protocol.transport.events import CloseCode, ConnectionOpened
 from bisik_protocol.transport.server import ServerEndpoint
 from bisikd.accounts import Accounts
 from bisikd.admin import Commands, open_admin_socket, remove_admin_socket, serve_admin
+from bisikd.administration import Administration
 from bisikd.blocking import in_threads
 from bisikd.chat import Chat, missing_devices
 from bisikd.console import Console
+from bisikd.draining import Draining
 from bisikd.errors import BisikdError
 from bisikd.invitation import Ready, ready_of
 from bisikd.log import Log
@@ -38,10 +40,11 @@ from bisikd.logkeys import keep_server_keys, load_auditor
 from bisikd.moderation import Moderation, open_moderation
 from bisikd.notify import Notifier
 from bisikd.passwords import Passwords
+from bisikd.reloading import Reloading, reload_for_people
 from bisikd.sessions import Sessions
 from bisikd.sockets import open_udp_socket, passed_socket, shown_address
 from bisikd.state import StateDirectory
-from bisikd.status import rooms_status, session_status
+from bisikd.status import disk_status, rooms_status, session_status
 from bisikd.udp import UdpDriver
 from bisikd.users import UserStore
 from bisikd.watchdog import Watchdog
@@ -49,7 +52,7 @@ from bisikd.watchdog import Watchdog
 if TYPE_CHECKING:
     import socket
 
-    from bisikd.config import Settings
+    from bisikd.config import Configuration, Settings
 
 COOKIE_KEY_BYTES: Final = 32
 HOUSEKEEPING_S: Final = 10.0
@@ -74,10 +77,12 @@ class Opened:
     console: Console
     passwords: Passwords
     moderation: Moderation = field(default_factory=Moderation)
+    configuration: "Configuration | None" = None  # what the settings were read from; None: they cannot be read anew
 
 
-def serve(settings: "Settings", *, as_json: bool) -> None:
+def serve(configuration: "Configuration", *, as_json: bool) -> None:
     """Open everything, serve until a signal, close everything. Blocks; raises BisikdError with a sentence."""
+    settings = configuration.settings
     with (
         StateDirectory.open_or_create(settings.state) as state,
         passed_socket() or open_udp_socket(settings.listen) as sock,
@@ -93,6 +98,7 @@ def serve(settings: "Settings", *, as_json: bool) -> None:
             console=Console(as_json=as_json),
             passwords=Passwords(),
             moderation=moderation,
+            configuration=configuration,
         )
         try:
             trio.run(_run, opened)
@@ -166,9 +172,16 @@ class Service:
         self._journal_done = trio.Event()
         self._announced: bytes | None = None
         self._announced_at = -math.inf
+        self._stop_asked = trio.Event()
+        self._settings = opened.settings
+        self._reloading = Reloading(opened.configuration, self._apply)
+        self._draining = Draining(self._chat, self._stop_asked.set)
         self._commands: Commands = {
             "status": self._status,
             "invite": self._invite,
+            "reload": self._reload,
+            "drain": self._drain,
+            **Administration(self._chat).commands(),
             **Accounts(self._chat.doorkeeper, self._put_out).commands(),
         }
 
@@ -190,6 +203,7 @@ class Service:
         try:
             async with trio.open_nursery() as base:
                 async with trio.open_nursery() as work:
+                    self._work = work
                     self._sessions = Sessions(self._chat, work, self._report_failure)
                     base.start_soon(self._driver.run)
                     base.start_soon(self._write_journal)
@@ -197,7 +211,8 @@ class Service:
                     work.start_soon(self._heed_hangups)
                     await self._start_administration(work)
                     await self._tell_ready(work)
-                    await stop_signal()
+                    work.start_soon(self._wait_for, stop_signal)
+                    await self._stop_asked.wait()
                     await self._stop()
                     work.cancel_scope.cancel()
                 base.cancel_scope.cancel()
@@ -206,6 +221,10 @@ class Service:
         remove_admin_socket(self._opened.state.path)
         with trio.move_on_after(STOP_S):
             await trio.to_thread.run_sync(self._opened.log.close, abandon_on_cancel=True)
+
+    async def _wait_for(self, stop_signal: Callable[[], Any]) -> None:
+        await stop_signal()
+        self._stop_asked.set()
 
     async def _stop(self) -> None:
         self._sessions = None  # nobody new
@@ -226,7 +245,7 @@ class Service:
     def _on_events(self) -> None:
         while (event := self._endpoint.next_event()) is not None:
             if isinstance(event, ConnectionOpened):
-                if self._sessions is None:
+                if self._sessions is None or self._draining.begun:
                     event.connection.close(CloseCode.GOING_AWAY, "The server stops.")
                 else:
                     self._sessions.open(event.connection)
@@ -291,7 +310,7 @@ class Service:
         return shown_address(self._opened.sock.getsockname())
 
     def _ready(self) -> Ready:
-        return ready_of(self._opened.settings, self._opened.state, self._opened.sock.getsockname())
+        return ready_of(self._settings, self._opened.state, self._opened.sock.getsockname())
 
     # Administration ------------------------------------------------------------------------------------------------
 
@@ -306,6 +325,19 @@ class Service:
     def _put_out(self, name: str, code: CloseCode, reason: str) -> None:
         if self._sessions is not None:
             self._sessions.put_out(name, code, reason)
+
+    async def _reload(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer = await self._reloading.reload()
+        self._console.note(reload_for_people(answer))
+        return answer
+
+    def _apply(self, settings: "Settings") -> None:
+        self._settings = settings
+        self._chat.set_limits(settings.limits)
+
+    async def _drain(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._console.note("Draining: nobody new, no new messages, and an end when everybody has what was stored.")
+        return self._draining.begin(self._work, request.get("within_s"))
 
     async def _invite(self, request: dict[str, Any]) -> dict[str, str]:
         if request.get("renew") is True:
@@ -326,7 +358,10 @@ class Service:
             "fingerprint": fingerprint_text(self._opened.state.identity.fingerprint),
             "uptime_s": round(now - self._started, 1),
             "sessions": [session_status(session, now) for session in sessions],
-            "rooms": rooms_status(self._chat.hub),
+            "rooms": rooms_status(self._chat),
+            "disk": await self._blocking.reading(
+                disk_status, self._opened.state.path, self._opened.state.log_directory
+            ),
             "users": len(self._opened.users),
             "drops": dict(drops),
             "refused": dict(self._chat.refusals),

@@ -119,6 +119,12 @@ class Session:
         del self.rooms[member.room.name], self._lanes[member.lane]
         self.chat.hub.leave(member, lingers=False)
 
+    @property
+    def owed(self) -> int:
+        """Bytes that the far side has not acknowledged, and rooms in which it is behind."""
+        backlog = self.connection.backlog
+        return backlog(CONTROL_LANE) + sum(map(backlog, self._lanes)) + len(self.feed.behind)
+
     def put_out_of(self, member: "Membership", why: str) -> None:
         """The session goes on without the room, and is told."""
         self.leave_room(member)

@@ -1,13 +1,18 @@
 """What `bisikd status` shows: sessions, rooms, refusals and the log at one moment, as JSON values and as text."""
 
+import shutil
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bisik_protocol.chat.text import harmless
 from bisikd.sockets import shown_address
 
 if TYPE_CHECKING:
-    from bisikd.rooms import Hub, Room
+    from bisikd.chat import Chat
+    from bisikd.moderation import RoomRules
+    from bisikd.rooms import Room
     from bisikd.session import Session
 
 
@@ -34,18 +39,53 @@ def session_status(session: "Session", now: float) -> dict[str, Any]:
     }
 
 
-def room_status(room: "Room") -> dict[str, Any]:
-    """One room: people present, sessions of any kind, newest entry."""
+def room_status(room: "Room", rules: "RoomRules") -> dict[str, Any]:
+    """One room: people present, sessions of any kind, newest entry, what moderators decided."""
     return {
         "room": room.name,
         "members": sorted(room.presence.stored),
         "sessions": len(room.memberships),
         "head": room.head,
+        "topic": rules.topic,
+        "private": rules.private,
+        "read_only": rules.read_only,
+        "allowed": list(rules.allowed),
     }
 
 
-def rooms_status(hub: "Hub") -> list[dict[str, Any]]:
-    return [room_status(room) for room in sorted(hub, key=lambda room: room.name) if room.begun]
+def rooms_status(chat: "Chat") -> list[dict[str, Any]]:
+    """Every room that has begun, by name."""
+    rooms = sorted((room for room in chat.hub if room.begun), key=lambda room: room.name)
+    return [room_status(room, chat.moderation.rules(room.name)) for room in rooms]
+
+
+def disk_status(state: Path, log: Path) -> dict[str, Any]:
+    """What the log takes and what is left beside it, in bytes. Blocks; what cannot be read counts as 0."""
+    sizes = []
+    with suppress(OSError):
+        for path in log.iterdir():
+            with suppress(OSError):
+                sizes.append(path.stat().st_size)
+    try:
+        usage = shutil.disk_usage(state)
+    except OSError:
+        return {"log_bytes": sum(sizes), "free_bytes": 0, "total_bytes": 0}
+    return {"log_bytes": sum(sizes), "free_bytes": usage.free, "total_bytes": usage.total}
+
+
+def rooms_for_people(rooms: list[dict[str, Any]]) -> Iterable[str]:
+    """The lines that `bisikd rooms` prints without --json."""
+    for room in rooms:
+        rules = [word for word, holds in (("private", room["private"]), ("read-only", room["read_only"])) if holds]
+        members = ", ".join(harmless(name) for name in room["members"]) or "nobody"
+        yield (
+            f"{harmless(room['room'])}  {room['head']} entries, {room['sessions']} sessions"
+            f"{''.join(', ' + word for word in rules)}: {members}"
+        )
+        if room["topic"]:
+            yield f"    topic: {harmless(room['topic'])}"
+        if room["private"]:
+            yield f"    lets in: {', '.join(map(harmless, room['allowed'])) or 'moderators only'}"
 
 
 def status_for_people(status: dict[str, Any]) -> Iterable[str]:
@@ -56,11 +96,11 @@ def status_for_people(status: dict[str, Any]) -> Iterable[str]:
     yield f"log: {log['records']} records and {log['groups']} groups stored since the start" + (
         f", full {log['times_full']} times" if log["times_full"] else ""
     )
+    disk = status["disk"]
+    yield f"disk: the log takes {_size(disk['log_bytes'])}, {_size(disk['free_bytes'])} are free"
     yield ""
     yield f"{len(status['rooms'])} rooms"
-    for room in status["rooms"]:
-        members = ", ".join(harmless(name) for name in room["members"]) or "nobody"
-        yield f"  {harmless(room['room'])}  {room['head']} entries, {room['sessions']} sessions: {members}"
+    yield from (f"  {line}" for line in rooms_for_people(status["rooms"]))
     yield ""
     yield f"{len(status['sessions'])} sessions"
     for session in status["sessions"]:
@@ -79,6 +119,13 @@ def _session_line(session: dict[str, Any]) -> str:
         f"  quiet {_duration(session['quiet_s'])}  {' '.join(map(harmless, session['rooms']))}"
     )
     return line + (f"  behind in {len(session['behind'])}" if session["behind"] else "")
+
+
+def _size(count: float) -> str:
+    if count < 1024:
+        return f"{count:.0f} bytes"
+    power = min(4, (int(count).bit_length() - 1) // 10)
+    return f"{count / 1024**power:.1f} {'KMGT'[power - 1]}iB"
 
 
 def _duration(seconds: float) -> str:

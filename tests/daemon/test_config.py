@@ -20,6 +20,7 @@ from bisikd.config import (
     documented_file,
     load,
     load_settings,
+    locate_state,
     parse_listen,
 )
 from bisikd.config.kinds import choice, decimal, flag, text, whole
@@ -195,6 +196,16 @@ def test_whatever_is_in_the_file_the_answer_is_a_sentence(
     except UsageProblem as problem:
         sentence = str(problem)
     assert sentence.endswith((".", "?"))
+
+
+def test_a_mistake_in_the_file_does_not_hide_the_running_daemon(tmp_path: Path) -> None:
+    """Commands that ask it only need to know where its state is."""
+    path = tmp_path / "my.toml"
+    path.write_text('state = "data"\n[limits]\nrooms = "many"\n')
+    assert locate_state(Flags(config=path), {}) == tmp_path / "data"
+    assert locate_state(Flags(), {"BISIKD_CONFIG": str(path), "BISIKD_STATE": str(tmp_path)}) == tmp_path
+    (tmp_path / "bisikd.toml").write_text("nonsense")
+    assert locate_state(Flags(state=tmp_path), {}) == tmp_path
 
 
 def test_a_named_file_has_to_be_there(tmp_path: Path) -> None:

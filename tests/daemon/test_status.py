@@ -35,6 +35,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "rooms": [],
         "drops": {},
         "refused": {},
+        "disk": {"log_bytes": 5, "free_bytes": 3 * 1024**3, "total_bytes": 4 * 1024**3},
         "log": {"records": 5, "groups": 2, "times_full": 0},
     } | changes
 
@@ -72,6 +73,7 @@ def test_refusals_and_full_disks_are_shown_when_there_were_any() -> None:
 @pytest.mark.parametrize("members", [[], ["tama", "sari"]])
 def test_a_room_is_a_line(members: list[str]) -> None:
     """Who is present by name, how many sessions follow, how much was said."""
-    room = {"room": "#lobby", "members": members, "sessions": 3, "head": 12}
+    rules = {"topic": "a\x1b[2Jb", "private": True, "read_only": False, "allowed": ["tama"]}
+    room = {"room": "#lobby", "members": members, "sessions": 3, "head": 12, **rules}
     line = next(line for line in status_for_people(status(rooms=[room])) if "#lobby" in line)
-    assert line == f"  #lobby  12 entries, 3 sessions: {', '.join(members) or 'nobody'}"
+    assert line == f"  #lobby  12 entries, 3 sessions, private: {', '.join(members) or 'nobody'}"

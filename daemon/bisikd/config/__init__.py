@@ -2,7 +2,7 @@
 
 from bisikd.config.file import documented_file
 from bisikd.config.listening import ListenAddress, parse_listen
-from bisikd.config.loading import Configuration, Flags, Origin, Source, load, load_settings, rows
+from bisikd.config.loading import Configuration, Flags, Origin, Source, load, load_settings, locate_state, rows
 from bisikd.config.settings import CONFIG_NAME, Limits, Settings, all_keys, default_state_directory
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "documented_file",
     "load",
     "load_settings",
+    "locate_state",
     "parse_listen",
     "rows",
 ]

@@ -94,6 +94,17 @@ def load(flags: Flags | None = None, environment: Mapping[str, str] = os.environ
     return Configuration(settings=settings, origins=origins, file=path, flags=flags)
 
 
+def locate_state(flags: Flags, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the state is, for commands that ask the running daemon: a mistake elsewhere in the file is not theirs."""
+    config = flags.config or _path(environment.get("BISIKD_CONFIG"))
+    state = flags.state or _path(environment.get("BISIKD_STATE"))
+    if state is None and config is not None:
+        written = read_file(config, required=True)
+        if "state" in written:
+            return (config.parent / _state_of(written["state"], config)).absolute()
+    return (default_state_directory(environment) if state is None else state).absolute()
+
+
 def load_settings(
     *,
     state: Path | None = None,

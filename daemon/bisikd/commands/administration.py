@@ -1,0 +1,238 @@
+"""Commands for the running daemon: rooms, people, a new configuration, a planned end. Each needs it to answer."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from bisik_protocol.chat.messages import MAX_BAN_S
+from bisik_protocol.chat.text import harmless
+from bisikd.admin import ask
+from bisikd.commands.common import config_option, json_option, state_option
+from bisikd.config import Flags, locate_state
+from bisikd.draining import DRAIN_S
+from bisikd.errors import NotRunning
+from bisikd.reloading import reload_for_people
+from bisikd.status import rooms_for_people
+
+UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+LOOK_EVERY_S: Final = 0.2
+
+
+class DurationType(click.ParamType[int]):
+    """`30m`, `2h`, `7d`: a number and s, m, h, d or w."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"([0-9]{1,9})\s*([smhdw])", str(value).strip())
+        seconds = int(match[1]) * UNITS_S[match[2]] if match else 0
+        if not 1 <= seconds <= MAX_BAN_S:
+            self.fail(f"{value!r} is no duration: write a number and s, m, h, d or w, like 30m or 7d.", param, ctx)
+        return seconds
+
+
+for_option = click.option(
+    "--for", "lasts_s", type=DurationType(), metavar="TIME", help="Like 30m, 2h, 7d; else for ever."
+)
+reason_option = click.option("--reason", default="", help="For everybody to read.")
+device_option = click.option("--device", metavar="FINGERPRINT", help="A device, instead of a name.")
+address_option = click.option("--address", metavar="RANGE", help="An address or a range of them, instead of a name.")
+
+
+def _ask(state: Path | None, config: Path | None, command: str, **arguments: Any) -> Any:
+    return ask(locate_state(Flags(state=state, config=config)), command, **arguments)
+
+
+@click.command()
+@state_option
+@config_option
+@json_option
+def rooms(state: Path | None, config: Path | None, as_json: bool) -> None:
+    """Print the rooms: who is there, topic, rules."""
+    found = _ask(state, config, "rooms")
+    if as_json:
+        for each in found:
+            click.echo(json.dumps({"type": "room", **each}))
+    else:
+        click.echo("\n".join(rooms_for_people(found)))
+
+
+@click.command()
+@click.argument("room")
+@state_option
+@config_option
+@click.option("--private/--public", default=None, help="Only who was allowed comes in, and who is in it now.")
+@click.option("--read-only/--writable", default=None, help="Only moderators write.")
+@click.option("--allow", multiple=True, metavar="NAME", help="Let somebody into a private room.")
+@click.option("--disallow", multiple=True, metavar="NAME", help="Let them in no longer, and put them out.")
+def room(
+    room: str,
+    state: Path | None,
+    config: Path | None,
+    private: bool | None,
+    read_only: bool | None,
+    allow: tuple[str, ...],
+    disallow: tuple[str, ...],
+) -> None:
+    """Change a room's rules."""
+    if private is not None or read_only is not None:
+        _ask(state, config, "room", room=room, private=private, read_only=read_only)
+    for name in allow:
+        _ask(state, config, "allow", room=room, name=name)
+    for name in disallow:
+        _ask(state, config, "allow", room=room, name=name, allowed=False)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("room", required=False)
+@state_option
+@config_option
+@reason_option
+def kick(name: str, room: str | None, state: Path | None, config: Path | None, reason: str) -> None:
+    """Put somebody out of a room, or of every room. They may come back."""
+    _ask(state, config, "kick", name=name, room=room, reason=reason)
+
+
+@click.command()
+@click.argument("name", required=False)
+@state_option
+@config_option
+@device_option
+@address_option
+@for_option
+@reason_option
+def ban(
+    name: str | None,
+    state: Path | None,
+    config: Path | None,
+    device: str | None,
+    address: str | None,
+    lasts_s: int | None,
+    reason: str,
+) -> None:
+    """Keep a name, a device or a range of addresses off the server, and put out who is there."""
+    what, target = _target(name, device, address)
+    _ask(state, config, "ban", what=what, target=target, lasts_s=lasts_s, reason=reason)
+
+
+@click.command()
+@click.argument("name", required=False)
+@state_option
+@config_option
+@device_option
+@address_option
+def unban(name: str | None, state: Path | None, config: Path | None, device: str | None, address: str | None) -> None:
+    """Take a ban back."""
+    what, target = _target(name, device, address)
+    _ask(state, config, "unban", what=what, target=target)
+
+
+@click.command()
+@state_option
+@config_option
+@json_option
+def bans(state: Path | None, config: Path | None, as_json: bool) -> None:
+    """Print who is banned, and who is muted."""
+    found = _ask(state, config, "bans")
+    for each in [*found["bans"], *found["mutes"]]:
+        click.echo(json.dumps(each) if as_json else _decision(each))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("room", required=False)
+@state_option
+@config_option
+@for_option
+@reason_option
+def mute(
+    name: str, room: str | None, state: Path | None, config: Path | None, lasts_s: int | None, reason: str
+) -> None:
+    """Refuse what somebody says, in one room or in all."""
+    _ask(state, config, "mute", name=name, room=room, lasts_s=lasts_s, reason=reason)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("room", required=False)
+@state_option
+@config_option
+def unmute(name: str, room: str | None, state: Path | None, config: Path | None) -> None:
+    """Let somebody speak again."""
+    _ask(state, config, "unmute", name=name, room=room)
+
+
+@click.command()
+@click.argument("room")
+@click.argument("text", default="")
+@state_option
+@config_option
+def topic(room: str, text: str, state: Path | None, config: Path | None) -> None:
+    """Set a room's topic; without TEXT take it away."""
+    _ask(state, config, "topic", room=room, topic=text)
+
+
+@click.command()
+@state_option
+@config_option
+@json_option
+def reload(state: Path | None, config: Path | None, as_json: bool) -> None:
+    """Take in a changed bisikd.toml; on any mistake in it the old one stays."""
+    answer = _ask(state, config, "reload")
+    click.echo(json.dumps(answer) if as_json else reload_for_people(answer))
+
+
+@click.command()
+@state_option
+@config_option
+@click.option(
+    "--within",
+    "within_s",
+    type=click.FloatRange(0, 3600),
+    default=DRAIN_S,
+    show_default=True,
+    help="Seconds at most.",
+)
+@click.option("--no-wait", is_flag=True, help="Return at once.")
+def drain(state: Path | None, config: Path | None, within_s: float, no_wait: bool) -> None:
+    """Take nothing new, and stop when everybody has what was stored."""
+    answer = _ask(state, config, "drain", within_s=within_s)
+    click.echo(
+        f"{answer['sessions']} sessions; it stops when they have everything, or in {within_s:.0f} s.", err=True
+    )
+    while not no_wait:
+        time.sleep(LOOK_EVERY_S)
+        try:
+            _ask(state, config, "rooms")
+        except NotRunning:
+            return
+
+
+def _target(name: str | None, device: str | None, address: str | None) -> tuple[str, str]:
+    given = [(what, text) for what, text in (("name", name), ("device", device), ("address", address)) if text]
+    if len(given) != 1:
+        raise click.UsageError("Give a NAME, or --device, or --address: one of them.")
+    return given[0]
+
+
+def _decision(value: dict[str, Any]) -> str:
+    if value["type"] == "ban":
+        what = f"ban on {value['what']} {harmless(value['target'])}"
+    else:
+        what = f"mute of {harmless(value['name'])}" + (f" in {harmless(value['room'])}" if value["room"] else "")
+    until = f"until {value['until']}" if value["until"] else "until it is taken back"
+    reason = f": {harmless(value['reason'])}" if value["reason"] else ""
+    return f"{what}, {until}, by {harmless(value['by'])} at {value['since']}{reason}"
+
+
+administration_commands: Final = (
+    *(rooms, room, kick, ban, unban, bans, mute, unmute, topic),
+    *(reload, drain),
+)
