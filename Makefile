@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test test-systemd measure-service soak soak-log bench check format clean
+.PHONY: demo test test-systemd measure-service soak soak-log bench check format clean man
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,9 @@ test-systemd: $(STAMP)  ## The service under a systemd that it boots with system
 
 measure-service: $(STAMP)  ## How long an outage is, killed and hung: CYCLES=50 HANGS=5. Needs root, as above.
 	$(BIN)/python -m tests.system.booted.measure $(if $(CYCLES),--cycles $(CYCLES)) $(if $(HANGS),--hangs $(HANGS))
+
+man: $(STAMP)  ## Write the man pages again, from the source of --help.
+	$(BIN)/python -m tests.support.manual
 
 check: $(STAMP)  ## Format, lint, types, import contracts.
 	$(BIN)/ruff format --check .

@@ -33,6 +33,8 @@ COMMANDS: Final = {
     "history": "Print what was said in a room.",
     "search": "Find what was said by its words.",
     "who": "Print who is in a room.",
+    "config": "Make or show the configuration file.",
+    "completion": "Print what a shell needs to complete commands.",
     "servers": "Print the servers that are known here.",
     "verify": "Prove that a message is genuine and in the server's log.",
     "trust-log": "Decide to go on with a server whose log was rolled back or changed.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bisik.home import Home
 from bisik.screen import can_redraw
+from bisik.settings import load_settings
 
 if TYPE_CHECKING:
     from bisik.home import Profile
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 
 def come_in(home: Home, *, plain: bool = False, invite_text: str | None = None, name_text: str | None = None) -> None:
     """Stay until the person leaves. Raises BisikError."""
+    settings = load_settings()
     lines = "bisik.room"  # brings Trio and cryptography with it
+    plain = plain or settings.plain
     if plain or not can_redraw():
-        import_module(lines).stay(home, invite_text, name_text)
+        import_module(lines).stay(home, invite_text, name_text, plain=plain, bell=settings.bell)
         return
     known = home.default() if invite_text is None else None
     profile: Profile = known or import_module(lines).settle_who(home, invite_text, name_text)
     home.use(profile)
-    import_module("bisik.tui.run").run(home, profile)
+    import_module("bisik.tui.run").run(home, profile, settings)

@@ -10,18 +10,23 @@ from typing import Final
 
 import trio
 
-from bisik.chat import Chat
+from bisik.chat import PERSON, Chat
 from bisik.desk import Desk
 from bisik.errors import BisikError, Interrupted, LogMismatch, NotStored
 from bisik.events import ChatEvent, Event, Message, Notice, OwnMessage
 from bisik.i18n import _, ngettext
 from bisik.lineedit import LineEditor, Typed
+from bisik.mentions import mentions
 from bisik.render import Renderer
-from bisik.screen import Screen, TerminalScreen, single_keys
+from bisik.screen import PlainScreen, Screen, TerminalScreen, single_keys
+from bisik.settings import config_path, objection
 from bisik.slash import Where
 from bisik.stdin import EndOfInput, Stdin
+from bisik.tui.ring import Bell, When
+from bisik.tui.rooms import Ring
 from bisik.typed import Command
 from bisik_protocol.chat.names import LOBBY
+from bisik_protocol.chat.text import harmless
 
 FLUSH_S: Final = 20.0  # at the end of a pipe: how long to wait until everything is stored
 PARTING_S: Final = 2.0  # the same for a person who leaves
@@ -36,7 +41,9 @@ class LineMode:
 
     where = Where.LINE
 
-    def __init__(self, chat: Chat, screen: Screen) -> None:
+    def __init__(self, chat: Chat, screen: Screen, *, bell: Bell) -> None:
+        self._bell = bell
+        self._read: dict[str, int] = {}  # by room: what is shown once more, and rings no more
         self._chat = chat
         self._screen = screen
         self._renderer = Renderer()
@@ -51,11 +58,12 @@ class LineMode:
         """Until the person leaves. Raises NotStored when a pipe ends and something could not be sent."""
         rooms = self._chat.remembered_rooms()
         for room in rooms:
+            self._read[room] = self._chat.read_up_to(room, PERSON)
             self._chat.follow(room, context=CONTEXT)
         self.speak_in(LOBBY if LOBBY in rooms else rooms[0])
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._show_events, nursery.cancel_scope)
-            if isinstance(self._screen, TerminalScreen):
+            if isinstance(self._screen, TerminalScreen | PlainScreen):
                 with single_keys() as begin, closing(self._screen):
                     await nursery.start(self._watch_signals, begin, nursery.cancel_scope)
                     await self._read_keys(stdin)
@@ -102,11 +110,19 @@ class LineMode:
                 self._screen.talk(line)
         if isinstance(event, Message):
             self._unseen.pop(event.id, None)
+            self._ring(event)
         if isinstance(event, OwnMessage):
             self._note(event)
             self._draw()
         if self._chat.log_alarm is not None or (not self._unseen and not self._chat.waiting):
             self._idle.set()
+
+    def _ring(self, message: Message) -> None:
+        """For who speaks to the person, or for everybody, as it was chosen; not for what was read before."""
+        if message.author == self._chat.name or message.seq <= self._read.get(message.room, 0):
+            return
+        worth = Ring.MENTION if mentions(message.text, self._chat.name) else Ring.MESSAGE
+        self._screen.ring(self._bell.ring(worth, message.author, message.text, trio.current_time()))
 
     def _note(self, event: OwnMessage) -> None:
         """An own message is stored: it is seen when it comes back like everybody's."""
@@ -129,6 +145,7 @@ class LineMode:
                     if typed is Typed.END:
                         return
                     if isinstance(typed, str):
+                        self._screen.entered()
                         await self._desk.take(typed)
                 self._draw()
 
@@ -191,7 +208,23 @@ class LineMode:
         self._unseen = {id_: where for id_, where in self._unseen.items() if where != room}
 
     def carry_out(self, command: Command) -> None:
-        """Line mode has no commands of its own."""
+        if command.name == "/set":
+            self._set(command.argument)
+
+    def _set(self, argument: str) -> None:
+        """For this run; the file is the person's own."""
+        name, _space, value = argument.partition(" ")
+        if name == "bell" and value:
+            complaint = objection("bell", value.strip())
+            if complaint is not None:
+                self.tell(complaint)
+                return
+            self._bell.when = When(value.strip())
+        elif name not in ("", "bell"):
+            self.tell(_("Here only the bell can be set: /set bell off, mentions or all."))
+            return
+        self.tell(f"bell = {self._bell.when.value}")
+        self.tell(_("For good it stands in {path}.").format(path=harmless(str(config_path()))))
 
     def quit(self) -> None:
         self._over = True

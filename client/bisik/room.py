@@ -8,15 +8,18 @@ from bisik.chat import PERSON, open_profile
 from bisik.dialogue import dialogue
 from bisik.home import Home, Profile
 from bisik.plain import LineMode
-from bisik.screen import Pipes, Screen, TerminalScreen, can_redraw, wants_color
+from bisik.screen import Pipes, PlainScreen, Screen, TerminalScreen, can_redraw, wants_color
 from bisik.stdin import Stdin
+from bisik.tui.ring import Bell, When
 from bisik.visit import check_same_name, known_profile, person_name, read_invite
 from bisik.visitor import Visitor
 
 
-def stay(home: Home, invite_text: str | None, name_text: str | None) -> None:
-    """Come in and stay until the person leaves, in line mode. Raises BisikError."""
-    trio.run(partial(enter, home=home, invite_text=invite_text, name_text=name_text))
+def stay(
+    home: Home, invite_text: str | None, name_text: str | None, *, plain: bool = False, bell: str = "off"
+) -> None:
+    """Come in and stay until the person leaves, in line mode; `plain`: nothing is drawn again. Raises BisikError."""
+    trio.run(partial(enter, home=home, invite_text=invite_text, name_text=name_text, plain=plain, bell=bell))
 
 
 def settle_who(home: Home, invite_text: str | None, name_text: str | None) -> Profile:
@@ -24,14 +27,23 @@ def settle_who(home: Home, invite_text: str | None, name_text: str | None) -> Pr
     return trio.run(_who_and_where, home, Stdin(), invite_text, name_text)
 
 
-async def enter(*, home: Home, invite_text: str | None = None, name_text: str | None = None) -> None:
+async def enter(
+    *,
+    home: Home,
+    invite_text: str | None = None,
+    name_text: str | None = None,
+    plain: bool = False,
+    bell: str = "off",
+) -> None:
     """Come in and stay until the person leaves. Raises BisikError."""
     stdin = Stdin()
     profile = await _who_and_where(home, stdin, invite_text, name_text)
     home.use(profile)
-    screen: Screen = TerminalScreen(color=wants_color()) if can_redraw() else Pipes()
+    screen: Screen = Pipes()
+    if can_redraw():
+        screen = PlainScreen() if plain else TerminalScreen(color=wants_color())
     async with open_profile(home, profile, reader=PERSON) as chat:
-        await LineMode(chat, screen).run(stdin)
+        await LineMode(chat, screen, bell=Bell(When(bell))).run(stdin)
 
 
 async def _who_and_where(home: Home, stdin: Stdin, invite_text: str | None, name_text: str | None) -> Profile:

@@ -285,4 +285,6 @@ async def test_every_command_of_the_table_is_carried_out(where: Where) -> None:
         await table.desk.take(row.example or row.name)
         after = (len(table.front.own), table.front.over, len(table.front.told), len(table.chat.queued))
         assert after != before, row.name
-    assert {command.name for command in table.front.own} == ({"/theme"} if where is Where.SCREEN else set())
+    assert {command.name for command in table.front.own} == (
+        {"/theme", "/set"} if where is Where.SCREEN else {"/set"}
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bisik.screen import Pipes, TerminalScreen, can_redraw, wants_color
+from bisik.screen import MAX_HELD_LINES, Pipes, PlainScreen, TerminalScreen, can_redraw, wants_color
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +77,38 @@ class TestWhatThereIs:
         else:
             monkeypatch.setenv("NO_COLOR", value)
         assert wants_color() is wanted
+
+
+class TestPlainScreen:
+    """Nothing is drawn again: each byte that was written stays true."""
+
+    def test_what_arrives_waits_until_the_line_is_entered(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """So it never comes between; and then in the order in which it came."""
+        screen = PlainScreen()
+        screen.draw("#lobby> ", "")
+        screen.show("one")
+        screen.draw("#lobby> ", "ha")
+        screen.show("two")
+        screen.talk("three")
+        screen.draw("#lobby> ", "halo")
+        screen.entered()
+        screen.draw("#lobby> ", "")
+        assert capsys.readouterr().out == "one\nhalo\ntwo\nthree\n"
+
+    def test_what_is_taken_back_is_taken_back_column_by_column(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Wide letters take two; an empty line lets out what waited; typed control characters are shown harmless."""
+        screen = PlainScreen()
+        for typed in ("a日", "a", "ab", ""):
+            screen.draw("", typed)
+            screen.show(f"after {typed}") if typed == "ab" else None
+        screen.draw("", "\x1b[2J")
+        assert capsys.readouterr().out == "a日\b \b\b \bb\b \b\b \bafter ab\n␛[2J"
+
+    def test_of_very_much_the_last_is_kept(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Somebody may leave a half-typed line for days."""
+        screen = PlainScreen()
+        screen.draw("", "x")
+        for number in range(MAX_HELD_LINES + 5):
+            screen.show(str(number))
+        screen.close()
+        assert len(capsys.readouterr().out.splitlines()) == MAX_HELD_LINES + 1

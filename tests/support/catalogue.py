@@ -63,7 +63,7 @@ def _entry(singular: str, plural: str | None) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\b", "\\b")
     parts = [part.replace("\n", "\\n") for part in escaped.splitlines(keepends=True)]
     return f'"{parts[0]}"' if len(parts) == 1 else '""\n' + "\n".join(f'"{part}"' for part in parts)
 

@@ -16,6 +16,7 @@ from textual.containers import Horizontal
 
 from bisik.events import Message
 from bisik.i18n import N_, _
+from bisik.settings import objection
 from bisik.slash import Where, available, completions
 from bisik.tui.bars import LinkLine, StatusLine
 from bisik.tui.completion import Completion
@@ -183,6 +184,8 @@ class BisikApp(App[None], inherit_bindings=False):
     def carry_out(self, command: Command) -> None:
         if command.name == "/theme":
             self._set_theme(command.argument)
+        elif command.name == "/set":
+            self._set(command.argument)
 
     # What the widgets say ---------------------------------------------------------------------------------------
 
@@ -275,6 +278,17 @@ class BisikApp(App[None], inherit_bindings=False):
                 widget.palette = self.palette
         self._timeline.forget()
         self._prompt.update()
+
+    def _set(self, argument: str) -> None:
+        """/set bell VALUE, for this run; alone it shows what holds."""
+        name, _space, value = argument.partition(" ")
+        if name == "bell" and value:
+            complaint = objection("bell", value.strip())
+            if complaint is not None:
+                self._tell(complaint)
+                return
+            self._bell.when = When(value.strip())
+        self._tell(_(_BELLS[self._bell.when]))
 
     def _next_bell(self) -> None:
         self._tell(_(_BELLS[self._bell.next_when()]))

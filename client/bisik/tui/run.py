@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from bisik.home import Home, Profile
 from bisik.screen import wants_color
+from bisik.settings import Settings
 from bisik.tui.app import BisikApp
 from bisik.tui.keymap import let_digits_be_digits
-from bisik.tui.ring import Bell
+from bisik.tui.ring import Bell, How, When
 from bisik.tui.rooms import Rooms
 from bisik.tui.setup import Setup
 
@@ -15,11 +16,21 @@ if TYPE_CHECKING:
     from bisik.tui.setup import OpenSession
 
 
-def run(home: Home, profile: Profile) -> None:
+def run(home: Home, profile: Profile, settings: Settings) -> None:
     """Stay until the person leaves. Raises BisikError, after the terminal is as it was."""
     let_digits_be_digits()
     app = BisikApp(
-        Setup(me=profile.name, where=profile.address, load=lambda: _load(home, profile), no_color=not wants_color())
+        Setup(
+            me=profile.name,
+            where=profile.address,
+            load=lambda: _load(home, profile),
+            theme=settings.theme,
+            no_color=not wants_color(),
+            ring_when=When(settings.bell),
+            ring_how=How(settings.notify),
+            mouse=settings.mouse,
+            keys=settings.keys,
+        )
     )
     app.run()
     if app.error is not None:
