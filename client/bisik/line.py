@@ -8,9 +8,10 @@ listens at the other end, and it can be replaced under a connection that lives o
 import math
 import os
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from typing import Final
 
@@ -21,6 +22,8 @@ from bisik.i18n import _
 from bisik_protocol.randomness import RandomSource
 from bisik_protocol.transport.addresses import Address
 from bisik_protocol.transport.client import ClientEndpoint
+from bisik_protocol.transport.config import CLIENT_CONFIG
+from bisik_protocol.wire.packets import MIN_DATAGRAM_BYTES
 
 MAX_RECEIVE_BYTES: Final = 2048
 MAX_DATAGRAMS_A_WAKE: Final = 64
@@ -68,7 +71,11 @@ class Line:
         self.on_events: Callable[[], None] = lambda: None
         self._socket = _open_socket(target)
         self._timer = trio.CancelScope()
-        self.endpoint = ClientEndpoint(target.address, fingerprint, random=random, now=trio.current_time())
+        config = CLIENT_CONFIG
+        if not _forbid_fragments(self._socket):
+            config = replace(config, max_datagram_bytes=MIN_DATAGRAM_BYTES)
+        now = trio.current_time()
+        self.endpoint = ClientEndpoint(target.address, fingerprint, random=random, now=now, config=config)
 
     def close(self) -> None:
         """Close the socket. The connection is not told."""
@@ -109,6 +116,7 @@ class Line:
         """The network is another one: speak through a new socket, and find out at once what the way is like."""
         with suppress(OSError):  # no way at all now: keep the old one until there is
             replacement = _open_socket(self.target)
+            _forbid_fragments(replacement)
             self.close()
             self._socket = replacement
             self.unsendable = 0
@@ -151,3 +159,13 @@ def _open_socket(target: Target) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _forbid_fragments(sock: socket.socket) -> bool:
+    """Let a datagram that is too large for the path be lost instead of cut; whether the system can do that."""
+    if sys.platform != "linux":
+        return False
+    # linux/in.h and linux/in6.h: IP_MTU_DISCOVER and IPV6_MTU_DISCOVER, set to PMTUDISC_PROBE.
+    level, option = (socket.IPPROTO_IPV6, 23) if sock.family == socket.AF_INET6 else (socket.IPPROTO_IP, 10)
+    sock.setsockopt(level, option, 3)
+    return True

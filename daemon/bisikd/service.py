@@ -17,15 +17,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from bisik_protocol.crypto.identity import fingerprint_text
+from bisik_protocol.transport.config import SERVER_CONFIG
 from bisik_protocol.transport.events import CloseCode, ConnectionOpened
 from bisik_protocol.transport.server import ServerEndpoint
+from bisik_protocol.wire.packets import MIN_DATAGRAM_BYTES
 from bisikd.accounts import Accounts
 from bisikd.admin import Commands, open_admin_socket, remove_admin_socket, serve_admin
 from bisikd.administration import Administration
@@ -42,7 +44,7 @@ from bisikd.notify import Notifier
 from bisikd.passwords import Passwords
 from bisikd.reloading import Reloading, reload_for_people
 from bisikd.sessions import Sessions
-from bisikd.sockets import open_udp_socket, passed_socket, shown_address
+from bisikd.sockets import forbid_fragments, open_udp_socket, passed_socket, shown_address
 from bisikd.state import StateDirectory
 from bisikd.status import disk_status, rooms_status, session_status
 from bisikd.udp import UdpDriver
@@ -144,11 +146,15 @@ class Service:
         self._opened = opened
         self._console = opened.console
         state = opened.state
+        config = SERVER_CONFIG
+        if not forbid_fragments(opened.sock):
+            config = replace(config, max_datagram_bytes=MIN_DATAGRAM_BYTES)
         self._endpoint = ServerEndpoint(
             identity=state.identity,
             cookie_key=os.urandom(COOKIE_KEY_BYTES),
             reset_key=state.reset_key,
             random=os.urandom,
+            config=config,
         )
         self._driver = UdpDriver(opened.sock, self._endpoint, self._on_events)
         self._blocking = in_threads()

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -104,6 +105,17 @@ def _bind(
     except BaseException:
         sock.close()
         raise
+
+
+def forbid_fragments(sock: socket.socket) -> bool:
+    """Let a datagram that is too large for its path be lost instead of cut; whether the system can do that."""
+    if sys.platform != "linux":
+        return False
+    # linux/in.h and linux/in6.h: IP_MTU_DISCOVER and IPV6_MTU_DISCOVER, set to PMTUDISC_PROBE.
+    sock.setsockopt(socket.IPPROTO_IP, 10, 3)  # an IPv6 socket may speak IPv4 too
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, 23, 3)
+    return True
 
 
 def _prepared(sock: socket.socket) -> socket.socket:

@@ -153,19 +153,13 @@ class Machinery:
     def _line(self, target: Target, fingerprint: bytes | None) -> Line:
         return Line(target, fingerprint, random=self._rng.randbytes)
 
-    def _client_endpoint(self, address: Any, fingerprint: bytes | None, *, random: Any, now: float) -> ClientEndpoint:
-        return MemberEndpoint(
-            self._trace,
-            self._watch,
-            address,
-            fingerprint,
-            random=random,
-            now=now,
-            config=self.client_config,
-        )
+    def _client_endpoint(self, *arguments: Any, **options: Any) -> ClientEndpoint:
+        options["config"] = self.client_config
+        return MemberEndpoint(self._trace, self._watch, *arguments, **options)
 
-    def _server_endpoint(self, **arguments: Any) -> ServerEndpoint:
-        return DaemonEndpoint(self, self._trace, self._watch, **{**arguments, "config": self.server_config})
+    def _server_endpoint(self, **options: Any) -> ServerEndpoint:
+        options["config"] = self.server_config
+        return DaemonEndpoint(self, self._trace, self._watch, **options)
 
 
 class _TimerGuard:

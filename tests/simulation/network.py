@@ -10,6 +10,7 @@ three times what came from there.
 
 import errno
 import random
+import socket
 from collections import Counter, deque
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -126,8 +127,13 @@ class VirtualSocket:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    family = socket.AF_INET
+
     def setblocking(self, flag: bool) -> None:
         assert not flag
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """This network never cuts a datagram into fragments."""
 
     def getsockname(self) -> Address:
         return self.local

@@ -229,6 +229,7 @@ def draw_conditions(rng: random.Random) -> Conditions:
         truncate=rng.choice((0.0, 0.0, 0.0, rng.random() * 0.1)),
         rate=rng.choice((None, None, None, log_uniform(rng, 4_000, 300_000))),
         queue=log_uniform(rng, 0.1, 10.0),
+        mtu=rng.choice((1472, 1472, 1452, 1400, 1260, 1200)),
     )
 
 

@@ -40,6 +40,7 @@ class Conditions:
     truncate: float = 0.0  # share cut short
     rate: float | None = None  # bytes a second
     queue: float = 1.0  # seconds of queue in front of the rate limit
+    mtu: int = 1472  # bytes of payload; what is larger is dropped without a word
     cut: bool = False  # nothing gets through
 
 
@@ -59,6 +60,9 @@ class Link:
         self.counts["offered"] += 1
         self.counts["bytes"] += len(datagram)
         conditions, rng = self.conditions, self.rng
+        if len(datagram) > conditions.mtu:
+            self.counts["too-large"] += 1
+            return []
         if conditions.cut or self._loses(now):
             self.counts["lost"] += 1
             return []

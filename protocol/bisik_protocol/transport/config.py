@@ -13,6 +13,9 @@ class TransportConfig:
     eager_s: float = 10.0  # how long to probe at a fixed pace through silence before slowing down
     ratchet_packets: int = 1 << 20  # sealed under one key
     ratchet_s: float = 600.0
+    max_datagram_bytes: int = (
+        1452  # what the socket below sends unfragmented, if the path lets it: Ethernet's, in IPv6
+    )
 
 
 # The client has a person waiting and one link: it probes through two minutes of outage at a fixed pace and keeps

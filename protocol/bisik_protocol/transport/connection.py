@@ -177,6 +177,7 @@ class Connection:
             loss_in=self._reader.loss.rate,
             in_flight_bytes=outgoing.window.in_flight,
             window_bytes=outgoing.window.window,
+            datagram_bytes=outgoing.datagram_bytes,
             backlog_bytes=outgoing.queue.backlog,
             silence_s=outgoing.silence(now),
             unanswered_s=outgoing.unanswered(now),

@@ -13,6 +13,7 @@ from bisik_protocol.transport.config import TransportConfig
 from bisik_protocol.transport.congestion import CongestionWindow
 from bisik_protocol.transport.control import ControlFrames, SentFrame
 from bisik_protocol.transport.loss_meter import LossMeter
+from bisik_protocol.transport.mtu import BASE_BYTES, PathMtu
 from bisik_protocol.transport.pacing import Pacer
 from bisik_protocol.transport.path import Path
 from bisik_protocol.transport.receiving import PacketReader
@@ -39,6 +40,7 @@ class Outgoing:
     __slots__ = (
         "_config",
         "_loss",
+        "_mtu",
         "_owed_since",
         "_pacer",
         "_pto_count",
@@ -73,6 +75,7 @@ class Outgoing:
         self.controls = ControlFrames()
         self.counters = Counters()
         self._loss = LossMeter()
+        self._mtu = PathMtu(config.max_datagram_bytes)
         self._pto_count = 0
         self._owed_since: float | None = None  # since when we wait to hear anything
         self._unanswered_since: float | None = None  # since when nothing was acknowledged
@@ -87,6 +90,11 @@ class Outgoing:
         if self._loss.samples < FEW_SAMPLES:
             return max(self._loss.rate, self._reader.loss.rate)
         return self._loss.rate
+
+    @property
+    def datagram_bytes(self) -> int:
+        """How large a datagram the path is known to carry."""
+        return self._mtu.size
 
     def silence(self, now: float) -> float:
         """Seconds since anything was heard, while something was owed to us."""
@@ -106,9 +114,16 @@ class Outgoing:
 
     def next_datagram(self, path: Path, now: float) -> bytes | None:
         """The next datagram that may go now, if one may; to be asked where there `has_work`."""
-        room = (MIN_DATAGRAM_BYTES if path.validated else min(MIN_DATAGRAM_BYTES, path.allowance())) - OVERHEAD_BYTES
+        unanswered = self.unanswered(now)
+        overdue = unanswered > self.rtt.probe_timeout
+        if self.queue.missing and path.validated and not overdue:
+            probe = self._mtu.probe_size(self.queue.missing, now)
+            if probe is not None and self.window.has_room(probe):
+                return self._probe_mtu(probe, path, now)
         challenge = path.challenge_frame()
-        room -= len(challenge)
+        # Where acknowledgements are overdue, whatever the matter is, it shall not be the size.
+        size = self._mtu.size if path.validated and not overdue else min(BASE_BYTES, path.allowance())
+        room = size - OVERHEAD_BYTES - len(challenge)
         if room <= 0:
             return None
         parts: list[bytes] = []
@@ -117,11 +132,8 @@ class Outgoing:
             room, told = self._put_answers(parts, room)
         controls: list[SentFrame] = []
         if self.controls.waiting:
-            controls = self.controls.take(room)
-            for _, frame in controls:
-                parts.append(frame)
-                room -= len(frame)
-        chunks = self.queue.choose(room, now, self.loss, self.unanswered(now), answering=told >= 0)
+            room, controls = self._put_controls(parts, room)
+        chunks = self.queue.choose(room, now, self.loss, unanswered, answering=told >= 0)
         for chunk in chunks:
             parts.append(chunk.head)
             parts.append(chunk.data)
@@ -136,11 +148,18 @@ class Outgoing:
             path.on_challenge_sent(now, self.rtt.probe_timeout)
         payload = b"".join(parts)
         if self.pad and path.validated:
-            payload = payload.ljust(MIN_DATAGRAM_BYTES - OVERHEAD_BYTES, b"\x00")
+            payload = payload.ljust(BASE_BYTES - OVERHEAD_BYTES, b"\x00")
         number, datagram = self._seal(payload, path, now)
         if chunks or controls or self.ping_due:
             packet = SentPacket(number, now, len(datagram), chunks, controls, told)
             self._on_eliciting_sent(packet, now)
+        return datagram
+
+    def _probe_mtu(self, size: int, path: Path, now: float) -> bytes:
+        """A datagram of exactly that size, with nothing in it that would be missed."""
+        number, datagram = self._seal(frames.PING_FRAME.ljust(size - OVERHEAD_BYTES, b"\x00"), path, now)
+        self._mtu.on_probe_sent()
+        self._on_eliciting_sent(SentPacket(number, now, size, [], [], -1, probes_mtu=True), now)
         return datagram
 
     def _put_answers(self, parts: list[bytes], room: int) -> tuple[int, int]:
@@ -155,6 +174,14 @@ class Outgoing:
                 self._reader.ack_due = False
                 return room - len(ack), self._reader.largest
         return room, -1
+
+    def _put_controls(self, parts: list[bytes], room: int) -> tuple[int, list[SentFrame]]:
+        """What of the control frames fits; the room that is left."""
+        controls = self.controls.take(room)
+        for _, frame in controls:
+            parts.append(frame)
+            room -= len(frame)
+        return room, controls
 
     def seal_goodbye(self, frame: bytes, path: Path, now: float) -> bytes | None:
         """A datagram with nothing but a CLOSE frame, if the path allows one."""
@@ -229,6 +256,10 @@ class Outgoing:
     def _on_packet_acknowledged(self, packet: SentPacket, drained: list[int]) -> None:
         self.window.on_acknowledged(packet.size, packet.sent_at)
         self._loss.on_arrived()
+        if packet.probes_mtu:
+            self._mtu.on_probe_arrived(packet.size)
+        elif packet.size > BASE_BYTES:
+            self._mtu.on_arrived()
         self._writer.on_acknowledged(packet.number)
         if packet.told >= 0:
             self._reader.forget_up_to(packet.told)
@@ -246,7 +277,7 @@ class Outgoing:
         lost = self._recovery.detect_losses(now)
         if lost:
             self._on_lost(lost, now)
-            if self._recovery.is_persistent(lost):
+            if self._recovery.is_persistent([packet for packet in lost if not packet.probes_mtu]):
                 self.window.on_persistent_congestion()
                 self._repair.bucket.empty()
             if not self._recovery.in_flight:  # nobody owes us an answer to what has been given up
@@ -255,6 +286,12 @@ class Outgoing:
     def _on_lost(self, lost: list[SentPacket], now: float) -> None:
         self.counters.packets_lost += len(lost)
         for packet in lost:
+            if packet.probes_mtu:  # its loss tells of its size, and nothing of the link
+                self._mtu.on_probe_lost(packet.size)
+                self.window.on_forgotten(packet.size)
+                continue
+            if packet.size > BASE_BYTES:
+                self._mtu.on_lost(now)
             self._loss.on_lost()
             self.window.on_lost(packet.size, packet.sent_at, now)
             if packet.controls:
@@ -337,6 +374,7 @@ class Outgoing:
     def forget_way(self, now: float) -> None:
         """The far side is reached another way from now on: what was learned of the old one does not hold."""
         self.window.reset()
+        self._mtu.start_over()
         self.rtt.has_sample = False
         self._recovery.measure_from = now
 

@@ -20,7 +20,10 @@ MAX_REMEMBERED_LOSSES: Final = 64  # numbers given up, in case they arrive after
 
 
 class SentPacket(Struct, frozen=True, eq=False, gc=False):
-    """An ack-eliciting packet in flight. `told` is the highest number that its ACK frame told of, -1 without one."""
+    """An ack-eliciting packet in flight. `told` is the highest number that its ACK frame told of, -1 without one.
+
+    `probes_mtu`: it was padded to find out whether its size arrives.
+    """
 
     number: int
     sent_at: float
@@ -28,6 +31,7 @@ class SentPacket(Struct, frozen=True, eq=False, gc=False):
     chunks: list[Chunk]
     controls: list[SentFrame]
     told: int
+    probes_mtu: bool = False
 
 
 class AckOutcome:

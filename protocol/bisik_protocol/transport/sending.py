@@ -27,6 +27,7 @@ class SendQueue:
         "lanes",
         "limit",
         "lost",
+        "missing",
         "paced_until",
         "probe",
         "spent",
@@ -44,6 +45,7 @@ class SendQueue:
         self.spent = 0  # cost of everything sent for the first time, over all lanes
         self.limit = CONNECTION_WINDOW  # what the far side lets us spend
         self.paced_until: float | None = None  # when pacing lets the next one go, if that is what holds it
+        self.missing = 0  # bytes that the last packet was too short for the next chunk
         self.probe: Chunk | None = None  # goes out next whatever the window says
 
     def push(self, number: int, data: bytes) -> None:
@@ -73,6 +75,7 @@ class SendQueue:
         `unanswered`: seconds since anything was acknowledged; `answering`: a packet goes out in any case.
         """
         self.paced_until = None
+        self.missing = 0
         chosen: list[Chunk] = []
         if self.probe is not None:
             probe, self.probe = self.probe, None
@@ -126,6 +129,7 @@ class SendQueue:
             chunk = lane.queue[0]
             cost = chunk.cost
             if chunk.size > room:
+                self.missing = chunk.size - room
                 break
             if lane.spent + cost > lane.limit or self.spent + cost > self.limit:
                 active.rotate(-1)

@@ -26,6 +26,7 @@ class ConnectionStats:
     loss_in: float  # of what is sent to us, as the gaps in packet numbers tell
     in_flight_bytes: int
     window_bytes: int
+    datagram_bytes: int  # how large a datagram the path is known to carry
     backlog_bytes: int  # queued or unacknowledged, over all lanes
     silence_s: float  # since anything was heard while something was owed to us
     unanswered_s: float  # since anything was acknowledged while something was in flight: they may not hear us

@@ -5,6 +5,7 @@ import pytest
 from bisik_protocol.transport.connection import Connection
 from bisik_protocol.transport.events import LaneDrained
 from bisik_protocol.transport.inbound import CONNECTION_WINDOW, LANE_WINDOW
+from bisik_protocol.transport.mtu import SIZES
 from bisik_protocol.transport.outbound import LANE_LOW_WATER_BYTES, MAX_MESSAGE_BYTES
 from tests.support.pair import Pair
 from tests.support.simnet import Conditions
@@ -120,7 +121,7 @@ def test_a_gap_in_a_lane_holds_back_that_lane_only() -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("size", [1, 1080, 1081, 5000, MAX_MESSAGE_BYTES])
 def test_messages_of_any_size_arrive_whole(size: int, seed: int) -> None:
-    """From one byte to 64 KiB over a rough link; no datagram is above 1200 bytes."""
+    """From one byte to 64 KiB over a rough link; no datagram is above what Ethernet carries."""
     pair = Pair(seed, ROUGH)
     largest = 0
 
@@ -133,7 +134,7 @@ def test_messages_of_any_size_arrive_whole(size: int, seed: int) -> None:
     pair.send(pair.client, 1, message)
     settle(pair, 120.0)
     assert [data for _, _, data in pair.to_server] == [message]
-    assert largest <= 1200
+    assert largest <= SIZES[0]
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.02, 0.2])
