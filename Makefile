@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test test-systemd measure-service soak soak-log bench check format clean man
+.PHONY: demo test test-systemd measure-service soak soak-log soak-flood bench check format clean man
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,10 @@ soak: $(STAMP)  ## The simulator's campaign: SEEDS=10000 BUDGET=1800, or one SEE
 soak-log: $(STAMP)  ## Campaigns against the log: BUDGET=3600 seconds in all, SLICE=1 for what CI runs, ONLY=kills KILLS=20000.
 	$(BIN)/python -m tests.soak_log.soak --workers $(WORKERS) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SLICE),--slice) \
 		$(if $(ONLY),--only $(ONLY)) $(foreach name,kills states nonces flips faults fuse cuts,$(if $($(shell echo $(name) | tr a-z A-Z)),--$(name) $($(shell echo $(name) | tr a-z A-Z))))
+
+soak-flood: $(STAMP)  ## Floods a daemon with HELLOs: HELLOS=1000000 RATE=5000 BUDGET=600, or SLICE=1. Needs root and ip.
+	$(BIN)/python -m tests.flood.soak $(if $(SLICE),--slice) $(if $(HELLOS),--hellos $(HELLOS)) $(if $(RATE),--rate $(RATE)) \
+		$(if $(BUDGET),--budget $(BUDGET))
 
 bench: $(STAMP)  ## Tables beside aioquic; three quarters of an hour on a quiet machine. SMALL=1 only shows that it works.
 	$(BIN)/python -m benchmarks $(if $(SMALL),--small,--record docs/benchmarks.md)

@@ -17,6 +17,7 @@ from bisikd.admin import ask
 from bisikd.commands.administration import administration_commands
 from bisikd.commands.common import config_option, flags_of, json_option, set_option, state_option
 from bisikd.commands.config import config as config_commands
+from bisikd.commands.doctor import doctor_command
 from bisikd.commands.install import install_command, uninstall_command
 from bisikd.commands.log import log as log_commands
 from bisikd.commands.users import users
@@ -70,6 +71,7 @@ cli.add_command(config_commands)
 cli.add_command(log_commands)
 for command in administration_commands:
     cli.add_command(command)
+cli.add_command(doctor_command)
 cli.add_command(install_command)
 cli.add_command(uninstall_command)
 

@@ -53,6 +53,7 @@ def install_command(listen: str | None, public_host: str | None, prints: bool, y
     install(changes)
     click.echo("bisikd runs, and will after every start of this machine.", err=True)
     click.echo("  bisikd invite           the link for your people", err=True)
+    click.echo("  bisikd doctor           whether all is well", err=True)
     click.echo("  journalctl -u bisikd    what it has to say", err=True)
 
 

@@ -1,0 +1,209 @@
+"""Floods a daemon with HELLOs from addresses that do not exist, while two people chat, and prints what it cost.
+
+`make soak-flood`, with HELLOS, SOURCES, RATE (a second) and BUDGET (seconds, after which it stops wherever it is);
+SLICE=1 for what CI runs. Exits 1 where a bound does not hold, and 0 with a word where there can be no network of its
+own. The delay of the chat is held to its bound by the full run only: a slice is too short for a percentile.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any, Final
+
+import trio
+
+from bisik_protocol.chat.names import LOBBY
+from bisik_protocol.crypto.handshake_client import ClientHandshake
+from tests.flood import namespaces
+from tests.support.chatter import Chatter, open_chatter
+from tests.support.daemon_process import DaemonProcess, fresh_state, open_daemon
+from tests.support.keys import device_key
+
+MAX_GROWTH_BYTES: Final = 2 * 1024 * 1024
+MAX_ECHO: Final = 0.7  # bytes out for each byte in
+MAX_SLOWER: Final = 2.0
+MIN_FOR_DELAYS: Final = 200  # messages under the flood
+EVERY_S: Final = 0.05  # a message
+WARM_UP: Final = 20_000  # HELLOs that teach the allocator its size
+DIFFERENT: Final = 64  # HELLOs; each is answered anew anyway, for no state is kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    hellos: int = 1_000_000
+    sources: int = 10_000
+    rate: int = 5_000
+    budget_s: float = 600.0
+    idle_s: float = 20.0
+
+
+SLICE: Final = Plan(hellos=20_000, sources=10_000, rate=4_000, budget_s=30.0, idle_s=3.0)
+
+
+class Conversation:
+    """tama says something now and then, and it is measured when sari has it. `delays` in seconds."""
+
+    def __init__(self, tama: Chatter, sari: Chatter) -> None:
+        self.tama, self.sari = tama, sari
+        self.delays: list[float] = []
+
+    async def go_on(self) -> None:
+        while True:
+            began = monotonic()
+            number = self.tama.say(LOBBY, f"kabar {len(self.delays)}")
+            statement = self.tama.said[LOBBY][number - 1]
+            await self.sari.until(lambda: any(e.statement == statement for e in self.sari.messages(LOBBY)[-4:]))  # noqa: B023
+            self.delays.append(monotonic() - began)
+            await trio.sleep(EVERY_S)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def resident_bytes(process: int) -> int:
+    """Memory of its own that a process holds (proc(5), RssAnon)."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no RssAnon")
+
+
+def cpu_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def p99(delays: list[float]) -> float:
+    return sorted(delays)[int(len(delays) * 0.99)] if delays else 0.0
+
+
+@asynccontextmanager
+async def flooder() -> AsyncIterator[trio.Process]:
+    """A process at the other end of a cable."""
+    command = ["unshare", "--net", sys.executable, "-m", "tests.flood.flooder"]
+    process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        await answer(process)
+        namespaces.connect(process.pid)
+        yield process
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+async def answer(process: trio.Process) -> dict[str, Any]:
+    assert process.stdout is not None
+    received = b""
+    while not received.endswith(b"\n"):
+        part = await process.stdout.receive_some()
+        assert part, "the flooder ended"
+        received += part
+    value: dict[str, Any] = json.loads(received)
+    return value
+
+
+async def flood(plan: Plan, hellos: int, daemon: DaemonProcess, process: trio.Process) -> dict[str, Any]:
+    fingerprint = daemon.invite.fingerprint
+    assert fingerprint is not None
+    order = {
+        "host": namespaces.HERE,
+        "port": daemon.invite.port,
+        "datagrams": [ClientHandshake(os.urandom, fingerprint).hello().hex() for _ in range(DIFFERENT)],
+        "sources": plan.sources,
+        "count": hellos,
+        "rate": plan.rate,
+        "budget_s": plan.budget_s,
+        "seed": 1,
+    }
+    assert process.stdin is not None
+    before = namespaces.traffic()
+    await process.stdin.send_all(json.dumps(order).encode() + b"\n")
+    done = await answer(process)
+    after = namespaces.traffic()
+    return done | {name: now - then for name, now, then in zip(after._fields, after, before, strict=True)}
+
+
+async def measure(plan: Plan, scratch: Path) -> bool:
+    async with open_daemon(fresh_state(scratch / "state"), listen="0.0.0.0:0") as daemon:
+        address, fingerprint = ("127.0.0.1", daemon.invite.port), daemon.invite.fingerprint
+        assert fingerprint is not None
+        async with (
+            open_chatter(device_key(1), address, fingerprint) as tama,
+            open_chatter(device_key(2), address, fingerprint) as sari,
+            flooder() as process,
+            trio.open_nursery() as nursery,
+        ):
+            for name, chatter in (("tama", tama), ("sari", sari)):
+                await chatter.enter(name, daemon.ready["join_password"])
+                await chatter.join(LOBBY)
+            talk = Conversation(tama, sari)
+            await flood(plan, min(WARM_UP, plan.hellos), daemon, process)
+            nursery.start_soon(talk.go_on)
+            await trio.sleep(plan.idle_s)
+            idle, talk.delays = talk.delays, []
+            memory, cpu = resident_bytes(daemon.process.pid), cpu_seconds(daemon.process.pid)
+            done = await flood(plan, plan.hellos, daemon, process)
+            busy = talk.delays
+            growth = resident_bytes(daemon.process.pid) - memory
+            cpu = cpu_seconds(daemon.process.pid) - cpu
+            nursery.cancel_scope.cancel()
+        return report(done, growth, cpu, idle, busy)
+
+
+def report(done: dict[str, Any], growth: int, cpu: float, idle: list[float], busy: list[float]) -> bool:
+    echo = done["bytes_out"] / done["bytes_in"]
+    slower = p99(busy) / p99(idle)
+    say(f"{done['sent']} HELLOs in {done['seconds']} s, {done['packets_out']} answered, {cpu:.1f} s of CPU for it")
+    checks = [
+        (f"memory grew by {growth / 1024:.0f} KiB", growth < MAX_GROWTH_BYTES, "under 2 MiB"),
+        (f"bytes out / bytes in: {echo:.3f}", echo <= MAX_ECHO, f"at most {MAX_ECHO}"),
+    ]
+    delays = (
+        f"chat p99: {p99(idle) * 1000:.1f} ms idle ({len(idle)}), {p99(busy) * 1000:.1f} ms ({len(busy)}) flooded"
+    )
+    if min(len(idle), len(busy)) >= MIN_FOR_DELAYS:
+        checks.append((f"{delays}, {slower:.2f} times", slower < MAX_SLOWER, f"under {MAX_SLOWER:.0f} times"))
+    else:
+        say(delays)
+    for words, holds, bound in checks:
+        say(f"{words:70} {'ok' if holds else 'NO'} ({bound})")
+    return all(holds for _, holds, _ in checks) and bool(busy)
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    if arguments.slice:
+        return SLICE
+    given = {name: value for name, value in vars(arguments).items() if value is not None and name != "slice"}
+    return Plan(**given)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hellos", type=int)
+    parser.add_argument("--sources", type=int)
+    parser.add_argument("--rate", type=int)
+    parser.add_argument("--budget", dest="budget_s", type=float)
+    parser.add_argument("--slice", action="store_true")
+    plan = plan_of(parser.parse_args())
+    if reason := namespaces.why_not():
+        say(f"Nothing was flooded: {reason}.")
+        return
+    namespaces.leave_the_network()
+    with TemporaryDirectory() as scratch:
+        good = trio.run(measure, plan, Path(scratch))
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
