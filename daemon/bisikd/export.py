@@ -7,7 +7,7 @@ from bisik_protocol.chat.messages import Entry, MessageEntry, decode_entry_untru
 from bisik_protocol.chat.statements import Statement, decode_statement_untrusted
 from bisik_protocol.chat.text import harmless
 from bisikd.console import entry_as_json, entry_for_people, rfc3339
-from bisikd.log.facts import DeviceFact, read_fact
+from bisikd.log.facts import ChainFact, DeviceFact, read_fact
 from bisikd.log.format import RecordKind
 from bisikd.logfilter import LogFilter
 
@@ -19,6 +19,8 @@ EVERYTHING: Final = LogFilter()
 
 def line_for_people(record: "StoredRecord", wanted: LogFilter = EVERYTHING) -> str | None:
     """One line, or None for what is not wanted."""
+    if record.kind is RecordKind.CHAIN:
+        return None
     if record.kind is RecordKind.ENTRY:
         entry, statement = _read(record.payload)
         return entry_for_people(entry, statement) if _wants(wanted, entry) else None
@@ -33,6 +35,8 @@ def record_as_json(
 ) -> dict[str, Any] | None:
     """An entry or a device; with `proof` also its place in files and tree, and the signed bytes or the key."""
     place = {"index": record.index, "segment": record.segment, "offset": record.offset} if proof else {}
+    if record.kind is RecordKind.CHAIN:
+        return _chain(record.payload) | place if proof and wanted == EVERYTHING else None
     if record.kind is RecordKind.ENTRY:
         entry, statement = _read(record.payload)
         if not _wants(wanted, entry):
@@ -57,6 +61,18 @@ def _read(payload: bytes) -> tuple[Entry, Statement | None]:
     entry = decode_entry_untrusted(payload)
     statement = decode_statement_untrusted(entry.statement) if isinstance(entry, MessageEntry) else None
     return entry, statement
+
+
+def _chain(payload: bytes) -> dict[str, Any]:
+    fact = read_fact(RecordKind.CHAIN, payload)
+    assert isinstance(fact, ChainFact)  # noqa: S101 # what that kind says
+    return {
+        "type": "chain",
+        "room": fact.room,
+        "key_hash": fact.key_hash.hex(),
+        "author_seq": fact.seq,
+        "hash": fact.hash.hex(),
+    }
 
 
 def _device(record: "StoredRecord") -> DeviceFact:

@@ -37,7 +37,7 @@ from bisikd.console import Console
 from bisikd.draining import Draining
 from bisikd.errors import BisikdError
 from bisikd.invitation import Ready, ready_of
-from bisikd.log import Log
+from bisikd.log import IndexDamaged, Log, LogDamaged
 from bisikd.logkeys import keep_server_keys, load_auditor
 from bisikd.moderation import Moderation, open_moderation
 from bisikd.notify import Notifier
@@ -82,6 +82,10 @@ class Opened:
     configuration: "Configuration | None" = None  # what the settings were read from; None: they cannot be read anew
 
 
+class RefusesDamage(BisikdError):  # noqa: N818 # reads as what it says
+    """The log is damaged where the start reads it."""
+
+
 def serve(configuration: "Configuration", *, as_json: bool) -> None:
     """Open everything, serve until a signal, close everything. Blocks; raises BisikdError with a sentence."""
     settings = configuration.settings
@@ -111,7 +115,15 @@ def serve(configuration: "Configuration", *, as_json: bool) -> None:
 def open_log(settings: "Settings", state: StateDirectory, users: UserStore) -> Log:
     """Open the log, and tell it of devices that only the accounts know. Raises LogError, UsageProblem."""
     auditor = None if settings.log.auditor is None else load_auditor(state.path / settings.log.auditor)
-    log = Log.open(state.log_directory, state.identity, now_ms=wall_clock_ms, auditor=auditor)
+    try:
+        log = Log.open(state.log_directory, state.identity, now_ms=wall_clock_ms, auditor=auditor)
+    except IndexDamaged:
+        raise
+    except LogDamaged as error:
+        raise RefusesDamage(
+            f"{error}\nNothing was changed. What is wrong: `bisikd log verify --state {state.path}`. What is whole, "
+            f"copied to a new log: `bisikd log salvage {state.log_directory} NEW --state {state.path}`"
+        ) from None
     try:
         keep_server_keys(state.log_directory, state.identity.public)
         log.append(list(missing_devices(log, users, wall_clock_ms())))

@@ -325,6 +325,21 @@ async def test_damage_in_the_log_is_found_and_named(state: Path) -> None:
     assert verified.returncode == 1
     assert "NOT as it was written" in verified.stdout
     assert str(segment) in verified.stdout
+    (state / "log" / "index.sqlite3").unlink()
+    refused = await run("run", "--state", state, "--listen", "127.0.0.1:0")
+    assert refused.returncode == 1
+    assert f"{segment}, byte " in refused.stderr
+    assert "bisikd log verify" in refused.stderr
+    assert "bisikd log salvage" in refused.stderr
+    salvaged = await run("log", "salvage", state / "log", state / "new", "--state", state)
+    assert salvaged.returncode == 0
+    assert str(segment) in salvaged.stdout
+    assert "Copied 2 records" in salvaged.stdout
+    (state / "log").rename(state / "old")
+    (state / "new").rename(state / "log")
+    assert (await run("log", "verify", "--state", state)).returncode == 0
+    async with open_daemon(state) as daemon:
+        await daemon.stop()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ from bisikd.commands.common import Decorator, config_option, json_option, state_
 from bisikd.config import load_settings
 from bisikd.errors import BisikdError, UsageProblem
 from bisikd.export import line_for_people, record_as_json
-from bisikd.log import Report, iter_records, log_bytes, verify_log
+from bisikd.log import Report, SalvageReport, iter_records, log_bytes, salvage_log, verify_log
 from bisikd.logfilter import LogFilter, parse_time
 from bisikd.logkeys import load_private_key, read_server_keys
 from bisikd.state import StateDirectory
+from bisikd.users import UserStore
 
 
 @click.group()
@@ -132,6 +133,45 @@ def export(source: Source, wanted: LogFilter, *, as_json: bool) -> None:  # take
             click.echo(json.dumps(value))
 
 
+@log.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("destination", type=click.Path(path_type=Path))
+@state_option
+@config_option
+@json_option
+def salvage(source: Path, destination: Path, state: Path | None, config: Path | None, *, as_json: bool) -> None:
+    """Copy what is provably whole of the log in SOURCE into a new log in DESTINATION, and say what is missing.
+
+    SOURCE is not changed. The keys are those in STATE.
+    """
+    opened = StateDirectory.open_existing(load_settings(state=state, config=config).state)
+    users = UserStore.open(opened.users_directory, finish=False)
+    devices = {device.key_hash: device.modulus for user in [*users, *users.closed] for device in user.devices}
+    report = salvage_log(source, destination, opened.identity, now_ms=_now_ms, devices=devices)
+    if as_json:
+        click.echo(json.dumps({"type": "salvaged", "whole": report.whole, **asdict(report)}))
+        return
+    click.echo("\n".join([*report.damage, *report.left_out, *_salvage_for_people(report, destination)]))
+
+
+def _salvage_for_people(report: SalvageReport, destination: Path) -> Iterator[str]:
+    yield f"Copied {report.copied} records, {report.messages} messages among them, to {destination}."
+    for room, count in sorted(report.lost_entries.items()):
+        yield f"{count} entries of {room} are lost; each is marked as lost under its number."
+    if report.lost_links:
+        yield f"{report.lost_links} times a device goes on behind statements that are lost."
+    if report.whole:
+        yield "Nothing is missing."
+    yield (
+        "To go on with it: stop the daemon, keep the old log directory under another name, and put this one in its "
+        "place. Clients will say that the server's log is not the one that they knew; tell their people why."
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _records(source: Source) -> Iterator[Any]:
     if sys.stdout.isatty():
         yield from iter_records(source.directory, source.key, source.server.signing)
@@ -167,7 +207,7 @@ def _source(
 
 
 def _filter(room: str | None, user: str | None, since: str | None, until: str | None) -> LogFilter:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = _now_ms()
     try:
         return LogFilter(
             room=None if room is None else canonical_room(room),
@@ -209,6 +249,7 @@ def _report_as_json(report: Report, source: Source) -> dict[str, Any]:
         "messages": report.messages,
         "commits": report.commits,
         "checkpoints": report.checkpoints,
+        "losses": report.losses,
         "unfinished_bytes": report.unfinished_bytes,
         "root": report.root.hex(),
         "problems": report.problems,
@@ -223,6 +264,8 @@ def _report_for_people(report: Report, source: Source) -> Iterator[str]:
     )
     yield f"root {report.root.hex()}"
     yield from report.problems
+    if report.losses:
+        yield f"{report.losses} times it says itself that something was lost before it was salvaged."
     if report.unfinished_bytes:
         yield f"{report.unfinished_bytes} bytes at the end were being written and belong to no group."
     yield "The log is whole, and every signature fits." if report.ok else "The log is NOT as it was written."

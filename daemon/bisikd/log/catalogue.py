@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry
 from bisik_protocol.chat.tree import verify_consistency, verify_inclusion
 from bisikd.log.errors import IndexDamaged, LogFailed
-from bisikd.log.facts import DeviceFact, DevicePayload, Fact, MessageFact, PresenceFact, read_fact
+from bisikd.log.facts import ChainFact, DeviceFact, DevicePayload, Fact, MessageFact, PresenceFact, read_fact
 from bisikd.log.format import Malformed
 from bisikd.log.index import Index, Place, Watermark
 from bisikd.log.ledger import NO_TIP, Chain, Staged, Tip
@@ -196,7 +196,7 @@ class Catalogue:
 
     def _entry(self, place: Place) -> tuple[Entry, bytes]:
         fact, payload = self._fact(place)
-        if isinstance(fact, DeviceFact):
+        if isinstance(fact, DeviceFact | ChainFact):
             raise self._misled()
         return fact.entry, payload
 
@@ -276,6 +276,8 @@ class Catalogue:
             if isinstance(fact, DeviceFact):
                 index.set_device(fact.key_hash, place)
                 continue
+            if isinstance(fact, ChainFact):
+                continue  # the statement that it makes room for follows in the same group
             entry = fact.entry
             room = self._rooms.get(entry.room) or changes.rooms.get(entry.room)
             if room is None:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bisik_protocol.chat.messages import (
+    Digest,
     Entry,
     JoinEntry,
     LeaveEntry,
@@ -17,6 +18,8 @@ from bisik_protocol.chat.messages import (
     ModerationEntry,
     Modulus,
     Name,
+    RoomName,
+    Sequence,
     TopicEntry,
     decode_entry_untrusted,
     encode,
@@ -64,10 +67,20 @@ class DeviceFact:
         return self.key.key_hash
 
 
-Fact = MessageFact | PresenceFact | ModerationFact | DeviceFact
+class ChainFact(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a device had said in a room up to here was lost in part: its chain goes on behind this statement."""
+
+    room: RoomName
+    key_hash: Digest
+    seq: Sequence
+    hash: Digest
+
+
+Fact = MessageFact | PresenceFact | ModerationFact | DeviceFact | ChainFact
 
 _encoder = msgspec.msgpack.Encoder()
 _device_decoder = msgspec.msgpack.Decoder(DevicePayload)
+_chain_decoder = msgspec.msgpack.Decoder(ChainFact)
 
 
 def entry_record(entry: Entry) -> Record:
@@ -80,10 +93,20 @@ def device_record(name: str, modulus: bytes, time_ms: int) -> Record:
     return Record(RecordKind.DEVICE, _encoder.encode(DevicePayload(name, modulus, time_ms)))
 
 
+def chain_record(fact: ChainFact) -> Record:
+    """The confession of a loss in a device's chain as a record to append."""
+    return Record(RecordKind.CHAIN, _encoder.encode(fact))
+
+
 def read_fact(kind: RecordKind, payload: bytes) -> Fact:
     """Raises Malformed with a sentence."""
     if kind is RecordKind.DEVICE:
         return _read_device(payload)
+    if kind is RecordKind.CHAIN:
+        try:
+            return _chain_decoder.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise Malformed("this CHAIN is not an encoded link of a chain") from None
     try:
         entry = decode_entry_untrusted(payload)
     except RemoteProtocolError:

@@ -50,6 +50,9 @@ class RecordKind(IntEnum):
 
     ENTRY = 0x01  # payload: an encoded chat Entry
     DEVICE = 0x02  # payload: MessagePack [name, modulus, time]: from here on this key speaks under this name
+    CHAIN = (
+        0x03  # payload: MessagePack [room, key hash, seq, hash]: a device's chain goes on behind this, across a loss
+    )
     COMMIT = 0x10  # closes a group: tree size, number of leaves in the group, root
     CHECKPOINT = 0x11  # a group of its own: a signed tree head
     SYNCED = 0x12  # empty: the group before it has been fsynced

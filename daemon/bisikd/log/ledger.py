@@ -2,6 +2,7 @@
 
 - A room's sequence numbers begin at 1 and have no gaps.
 - What a device says in a room has sequence numbers from 1 without gaps, each naming the hash of the one before.
+- Where something was lost, a CHAIN says from where a device's chain goes on; never back.
 - A message's author is the name that the newest DEVICE before it gives its key.
 
 The same rules hold for appending, for rebuilding an index and for verifying. It owns them, and what is in memory of
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bisik_protocol.chat.messages import ZERO_DIGEST
-from bisikd.log.facts import DeviceFact, Fact, MessageFact
+from bisikd.log.facts import ChainFact, DeviceFact, Fact, MessageFact
 
 Chain = tuple[str, bytes]  # room, hash of the author's key
 Tip = tuple[int, bytes]  # the author's newest sequence number there, and the hash of that statement
@@ -61,6 +62,10 @@ class Staged:
         """Take the next leaf. Raises Disagrees and takes nothing."""
         if isinstance(fact, DeviceFact):
             self.names[fact.key_hash] = fact.device.name
+        elif isinstance(fact, ChainFact):
+            if fact.seq < self.tip((fact.room, fact.key_hash))[0]:
+                raise Disagrees(f"A chain in {fact.room} is at {self.tip((fact.room, fact.key_hash))[0]} already.")
+            self.tips[fact.room, fact.key_hash] = fact.seq, fact.hash
         else:
             entry = fact.entry
             if entry.seq != self.head(entry.room) + 1:

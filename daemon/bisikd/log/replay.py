@@ -164,6 +164,15 @@ def _read_more(segment: Segment, offset: int, size: int) -> bytes:
     return data
 
 
+def find_record(segment: Segment, start: int, size: int) -> int | None:
+    """Where the first authentic record begins at or behind `start`; None if there is none."""
+    data = segment.file.read(start, size - start)
+    for match in _POSSIBLE_START.finditer(data):
+        if segment.opener.open(data, match.start(), start + match.start()) is not None:
+            return start + match.start()
+    return None
+
+
 def _newest_group(segment: Segment, start: int, size: int, *, enough: int) -> int | None:
     """The highest group of an authentic record that begins at any byte from `start`; may stop at `enough`."""
     data = segment.file.read(start, size - start)

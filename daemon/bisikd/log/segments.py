@@ -61,9 +61,14 @@ def segment_path(directory: Path, number: int) -> Path:
     return directory / f"{number:08}.segment"
 
 
+def segment_numbers(files: FileSystem, directory: Path) -> list[int]:
+    """The numbers of the segments that are there, rising."""
+    return sorted(int(match[1]) for name in files.names(directory) if (match := _NAME.fullmatch(name)))
+
+
 def list_segments(files: FileSystem, directory: Path) -> list[int]:
     """The numbers of the segments, rising from 1 without a gap. Raises LogDamaged if one is missing."""
-    numbers = sorted(int(match[1]) for name in files.names(directory) if (match := _NAME.fullmatch(name)))
+    numbers = segment_numbers(files, directory)
     for expected, number in enumerate(numbers, start=1):
         if number != expected:
             raise LogDamaged(segment_path(directory, expected), 0, "This segment of the log is missing.")

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bisik_protocol.chat.checkpoint import origin_of, verify_checkpoint_untrusted
+from bisik_protocol.chat.messages import Act, ModerationEntry
 from bisik_protocol.chat.statements import STATEMENT_CONTEXT
 from bisik_protocol.chat.tree import EMPTY_ROOT
 from bisik_protocol.crypto.identity import DecryptionKey, VerifyKey
 from bisik_protocol.errors import RemoteProtocolError
 from bisikd.log.errors import LogDamaged, sentence
-from bisikd.log.facts import DeviceFact, Fact, MessageFact, read_fact
+from bisikd.log.facts import ChainFact, DeviceFact, Fact, MessageFact, ModerationFact, read_fact
 from bisikd.log.files import REAL_FILES, FileSystem
 from bisikd.log.format import Malformed, RecordKind
 from bisikd.log.ledger import NO_TIP, Chain, Disagrees, Staged, Tip
@@ -36,6 +37,7 @@ class Report:
     messages: int = 0
     commits: int = 0
     checkpoints: int = 0
+    losses: int = 0  # entries and links that a salvage said were lost
     unfinished_bytes: int = 0  # at the end: never acknowledged; the next start cuts them off
     root: bytes = EMPTY_ROOT
     problems: list[str] = field(default_factory=list)
@@ -210,6 +212,16 @@ class _Check:
         if isinstance(fact, DeviceFact):
             known.names.update(staged.names)
             return
+        if isinstance(fact, ChainFact):
+            known.tips.update(staged.tips)
+            self._report.losses += 1
+            return
+        if (
+            isinstance(fact, ModerationFact)
+            and isinstance(fact.entry, ModerationEntry)
+            and fact.entry.act is Act.LOST
+        ):
+            self._report.losses += 1
         known.heads[fact.entry.room] = fact.entry.seq
         if isinstance(fact, MessageFact):
             self._report.messages += 1

@@ -94,6 +94,7 @@ class Act(Enum):
     WRITABLE = "writable"
     ALLOW = "allow"  # into a private room
     DISALLOW = "disallow"
+    LOST = "lost"  # nobody's: what stood under this number was lost with a damaged part of the log
 
 
 # Requests: client to daemon, on the control lane ---------------------------------------------------------------
