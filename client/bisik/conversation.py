@@ -54,6 +54,7 @@ class _Room:
     posting: Posting
     joining: list[OnRoom] = field(default_factory=list)
     topic: str = ""
+    told_to_wait: bool = False
 
     @property
     def feed(self) -> RoomFeed:
@@ -467,7 +468,11 @@ class Conversation:
         self._flush(room)
 
     def _on_post_refused(self, room: _Room, refused: messages.PostRefused, now: float) -> None:
+        waits = room.posting.retry_at
         gave_up = room.posting.on_refused(refused, now)
+        if refused.code is Code.TRY_LATER and room.posting.retry_at not in (None, waits) and not room.told_to_wait:
+            room.told_to_wait = True  # once, until it has gone out
+            self.reader.put_side(Notice(room=refused.room, text=refused.text))
         if gave_up is not None:
             event = OwnMessage(state="failed", room=refused.room, outbox_id=gave_up, reason=refused.text)
             self.reader.put_side(event)
@@ -480,4 +485,5 @@ class Conversation:
             return
         self._posts += [(room.feed.lane, post) for post in room.posting.posts()]
         if room.posting.idle:
+            room.told_to_wait = False
             self.waiters.tell_room(room.feed.room)

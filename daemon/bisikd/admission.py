@@ -139,10 +139,21 @@ class Doorkeeper:
             raise _Refusal(Code.STORAGE, str(error)) from None
 
     async def _guess(self, host: str, account: str | None, stored: str | None, secret: str) -> bool:
-        await self.sleep(self.guard.attempt(self.now(), host, account))
-        right = bool(await self._hash(self.passwords.verify, stored, secret))
-        if right:
-            self.guard.succeeded(self.now(), host, account)
+        delay_s = self.guard.attempt(self.now(), host, account)
+        right: bool | None = False  # also where the session ends before it was told
+        try:
+            await self.sleep(delay_s)
+            right = bool(await self._hash(self.passwords.verify, stored, secret))
+        except _Refusal:
+            right = None
+            raise
+        finally:
+            if right is None:
+                self.guard.withdrawn(host, account)
+            elif right:
+                self.guard.succeeded(host, account)
+            else:
+                self.guard.failed(self.now(), host, account)
         return right
 
     async def _hash(self, function: Callable[..., Any], *arguments: Any) -> Any:

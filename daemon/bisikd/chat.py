@@ -4,11 +4,12 @@ Nothing here opens a socket, a file or a thread, so that a simulation runs this 
 own disk and its own clock.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from bisik_protocol.chat.messages import Entry
+from bisik_protocol.chat.messages import Code, Entry
 from bisik_protocol.chat.statements import Statement
 from bisikd.admission import Doorkeeper
 from bisikd.config import Limits
@@ -18,9 +19,10 @@ from bisikd.journal import Journal
 from bisikd.log.facts import device_record
 from bisikd.moderation import Moderation
 from bisikd.moderators import Moderators
-from bisikd.permissions import Permissions
+from bisikd.permissions import Objection, Permissions
 from bisikd.posts import PostDesk
 from bisikd.proofs import Proofs
+from bisikd.rates import Rates, cost_of
 from bisikd.rooms import Hub, Membership, Room
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Chat:
             on_entry=on_entry,
         )
         self.refusals: Counter[str] = Counter()  # requests and posts refused, and sessions ended for what they sent
+        self.rates = Rates()
         self.permissions = Permissions(users, self.moderation, now_ms)
         self.moderators = Moderators(self)
         self.posts = PostDesk(
@@ -84,7 +87,7 @@ class Chat:
             log=log,
             reading=blocking.reading,
             refusals=self.refusals,
-            objection=self.permissions.objection_to_post,
+            objection=self._objection_to_post,
         )
         self.confirmations = ConfirmationDesk(flush)
         self.doorkeeper = Doorkeeper(
@@ -98,6 +101,25 @@ class Chat:
             now_ms=now_ms,
             permissions=self.permissions,
         )
+
+    def settle(self) -> None:
+        """What has to be looked at now and then."""
+        self.hub.settle()
+        self.rates.settle(self.now(), self.limits.messages_per_second)
+
+    def _objection_to_post(self, name: str, room: str, size: int) -> Objection | None:
+        """Why what somebody says is not taken now: what moderators decided, or how fast it comes."""
+        objection = self.permissions.objection_to_post(name, room)
+        if objection is not None:
+            return objection
+        rate = self.limits.messages_per_second
+        wait_s = self.rates.take(self.now(), name, cost_of(size), burst=self.limits.messages_burst, per_second=rate)
+        if not wait_s:
+            return None
+        text = (
+            f"You send faster than this server takes it, {rate:g} messages a second. The rest is kept, and follows."
+        )
+        return Objection(Code.TRY_LATER, text, math.ceil(wait_s * 1000))
 
     def set_limits(self, limits: Limits) -> None:
         """From now on these hold; what is above one of them already stays."""

@@ -48,9 +48,9 @@ class PostDesk:
         log: "Log",
         reading: "Workers",
         refusals: Counter[str],
-        objection: Callable[[str, str], Objection | None],
+        objection: Callable[[str, str, int], Objection | None],
     ) -> None:
-        """Each refusal is counted in `refusals` by its code. `objection` is asked for NAME and ROOM of a post."""
+        """Each refusal is counted in `refusals` by its code. `objection` is asked for NAME, ROOM and size."""
         self.closed: Objection | None = None
         """Why nothing is taken from anybody now."""
         self._objection = objection
@@ -85,7 +85,7 @@ class PostDesk:
         digest = statement_hash(post.statement)
         match tip.place(statement.seq, statement.previous, digest):
             case Place.NEXT:
-                objection = self.closed or self._objection(member.name, member.room.name)
+                objection = self.closed or self._objection(member.name, member.room.name, len(post.statement))
                 if objection is not None:
                     self._refuse_post(
                         member, statement.seq, objection.code, objection.text, wait_ms=objection.wait_ms

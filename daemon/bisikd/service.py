@@ -278,7 +278,7 @@ class Service:
     async def _keep_house(self) -> None:
         while True:
             await trio.sleep(HOUSEKEEPING_S)
-            self._chat.hub.settle()
+            self._chat.settle()
             await self._chat.journal.sign_head()
             self._announce_checkpoint()
             self._notifier.status(self._summary())

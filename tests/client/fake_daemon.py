@@ -30,6 +30,7 @@ class FakeDaemon:
         self.rooms: dict[str, list[Entry]] = {LOBBY: []}
         self.sessions: list[FakeSession] = []
         self.full = False
+        self.too_fast_ms = 0
         self.busy = False  # cannot prove anything now
         self.tree = TREE
         self.page_bytes = 48 * 1024
@@ -191,6 +192,9 @@ class FakeSession:
             self._refuse_post(room, statement.seq, Code.CHAIN)
         elif statement.text in self.daemon.refuse_texts:
             self._refuse_post(room, statement.seq, Code.STATEMENT_INVALID)
+        elif self.daemon.too_fast_ms:
+            wait_ms = self.daemon.too_fast_ms
+            self._say(messages.PostRefused(room, statement.seq, Code.TRY_LATER, "Too fast.", wait_ms))
         elif self.daemon.full:
             self._refuse_post(room, statement.seq, Code.STORAGE)
         else:

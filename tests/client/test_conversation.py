@@ -476,6 +476,26 @@ class TestPosting:
         assert daemon.texts() == ["one", "two"]
         assert tama.next_timeout() is None
 
+    def test_who_sends_too_fast_is_told_once_and_waits_as_long_as_the_server_says(self) -> None:
+        """The messages are kept, and go out in order when it is time."""
+        daemon = FakeDaemon()
+        tama = make(daemon)
+        tama.join(LOBBY)
+        wire = Wire(tama, daemon)
+        wire.settle()
+        daemon.too_fast_ms = 1500
+        say(tama, "one", "two")
+        wire.settle()
+        assert tama.next_timeout() == 1.5
+        tama.handle_timeout(1.5)
+        wire.settle()
+        assert notices(tama) == ["Too fast."]
+        daemon.too_fast_ms = 0
+        tama.handle_timeout(1.5)
+        wire.settle()
+        assert daemon.texts() == ["one", "two"]
+        assert tama.outbox.count() == 0
+
     def test_a_statement_that_is_never_taken_fails_alone(self) -> None:
         """What waits behind it closes the gap and is stored."""
         daemon = FakeDaemon()

@@ -8,6 +8,13 @@ LIMIT = Limit(burst=3, interval_s=10.0, max_delay_s=30.0, max_entries=100)
 WIDE = Limit(burst=1000, interval_s=1.0, max_delay_s=1.0, max_entries=100)
 
 
+def wrong(guard: Guard, now: float, host: str, account: str | None = None) -> float:
+    """A wrong guess: how long it had to wait."""
+    delay_s = guard.attempt(now, host, account)
+    guard.failed(now, host, account)
+    return delay_s
+
+
 @pytest.mark.parametrize(
     ("times", "delays"),
     [
@@ -25,13 +32,13 @@ def test_guesses_above_the_burst_wait_until_the_debt_has_fallen(times: list[floa
     """Three at once, then one each ten seconds, and no answer waits longer than thirty."""
     assert [Guard(address=LIMIT).attempt(0, "192.0.2.7")] == [0]
     guard = Guard(address=LIMIT)
-    assert [guard.attempt(now, "192.0.2.7") for now in times] == delays
+    assert [wrong(guard, now, "192.0.2.7") for now in times] == delays
 
 
 def test_an_account_is_slowed_from_wherever_its_guesses_come() -> None:
     """A thousand addresses that guess at one account share its pace."""
     guard = Guard(address=WIDE, account=LIMIT)
-    delays = [guard.attempt(0, f"192.0.2.{host}", "tama") for host in range(6)]
+    delays = [wrong(guard, 0, f"192.0.2.{host}", "tama") for host in range(6)]
     assert delays == [0, 0, 0, 10, 20, 30]
 
 
@@ -39,31 +46,31 @@ def test_the_owner_of_an_attacked_account_waits_and_gets_in() -> None:
     """However many guess, the owner's answer comes within the longest delay: nobody can lock an account."""
     guard = Guard(address=WIDE, account=LIMIT)
     for guess in range(100_000):
-        guard.attempt(guess / 1000, "198.51.100.1", "tama")
-    assert guard.attempt(100.0, "192.0.2.7", "tama") <= LIMIT.max_delay_s
-    assert guard.attempt(100.0 + LIMIT.max_delay_s + 10, "192.0.2.7", "tama") == 0
+        wrong(guard, guess / 1000, "198.51.100.1", "tama")
+    assert wrong(guard, 100.0, "192.0.2.7", "tama") <= LIMIT.max_delay_s
+    assert wrong(guard, 100.0 + LIMIT.max_delay_s + 10, "192.0.2.7", "tama") == 0
 
 
 def test_a_known_device_is_not_slowed_by_an_accounts_failures() -> None:
     """It guesses nothing and is not counted; even where it types the join password, its account does not matter."""
     guard = Guard(address=LIMIT, account=LIMIT)
     for _ in range(100):
-        guard.attempt(0, "198.51.100.1", "tama")
-    assert guard.attempt(0, "192.0.2.7") == 0
+        wrong(guard, 0, "198.51.100.1", "tama")
+    assert wrong(guard, 0, "192.0.2.7") == 0
 
 
 def test_other_accounts_and_addresses_are_not_slowed() -> None:
     """A debt belongs to who made it."""
     guard = Guard(address=LIMIT, account=LIMIT)
     for _ in range(10):
-        guard.attempt(0, "198.51.100.1", "tama")
-    assert guard.attempt(0, "192.0.2.7", "budi") == 0
+        wrong(guard, 0, "198.51.100.1", "tama")
+    assert wrong(guard, 0, "192.0.2.7", "budi") == 0
 
 
 def test_the_longer_of_both_delays_counts() -> None:
     """An address in debt is slowed at a fresh account too."""
     guard = Guard(address=LIMIT, account=WIDE)
-    assert [guard.attempt(0, "192.0.2.7", f"user{guess}") for guess in range(5)] == [0, 0, 0, 10, 20]
+    assert [wrong(guard, 0, "192.0.2.7", f"user{guess}") for guess in range(5)] == [0, 0, 0, 10, 20]
 
 
 def test_a_right_answer_is_no_guess() -> None:
@@ -71,8 +78,26 @@ def test_a_right_answer_is_no_guess() -> None:
     guard = Guard(address=LIMIT, account=LIMIT)
     for pupil in range(100):
         assert guard.attempt(0, "192.0.2.7", f"pupil{pupil}") == 0
-        guard.succeeded(0, "192.0.2.7", f"pupil{pupil}")
+        guard.succeeded("192.0.2.7", f"pupil{pupil}")
     assert len(guard) == 0
+
+
+def test_newcomers_behind_one_address_do_not_wait_for_one_another() -> None:
+    """Thirty come at once, with the right password, before any of them was judged."""
+    guard = Guard()
+    assert [guard.attempt(0, "192.0.2.7") for _ in range(30)] == [0] * 30
+    for _ in range(30):
+        guard.succeeded("192.0.2.7")
+    assert len(guard) == 0
+
+
+def test_a_guess_that_was_not_judged_is_none() -> None:
+    """The server was busy and said so: nothing was learnt, and nothing is owed."""
+    guard = Guard(address=LIMIT, account=LIMIT)
+    for _ in range(100):
+        guard.attempt(0, "192.0.2.7", "tama")
+        guard.withdrawn("192.0.2.7", "tama")
+    assert wrong(guard, 0, "192.0.2.7", "tama") == 0
 
 
 def test_a_right_answer_does_not_pay_for_wrong_ones() -> None:
@@ -80,33 +105,44 @@ def test_a_right_answer_does_not_pay_for_wrong_ones() -> None:
     guard = Guard(address=LIMIT, account=LIMIT)
     delays = []
     for _ in range(6):
-        delays.append(guard.attempt(0, "198.51.100.1", "tama"))
+        delays.append(wrong(guard, 0, "198.51.100.1", "tama"))
         guard.attempt(0, "198.51.100.1", "mallory")
-        guard.succeeded(0, "198.51.100.1", "mallory")
+        guard.succeeded("198.51.100.1", "mallory")
     assert delays == [0, 0, 0, 10, 20, 30]
 
 
 def test_guesses_made_at_once_are_all_counted() -> None:
-    """They are counted when they begin, not when Argon2 has judged them."""
+    """They are counted when they begin, not when Argon2 has judged them, beyond what is free at once."""
     guard = Guard(account=LIMIT, address=WIDE)
     assert sum(guard.attempt(0, "192.0.2.7", "tama") == 0 for _ in range(100)) == LIMIT.burst
+    guard = Guard()
+    at_once = sum(guard.attempt(0, "192.0.2.7") == 0 for _ in range(1000))
+    assert at_once == ADDRESS_LIMIT.free_at_once + ADDRESS_LIMIT.burst
+
+
+def test_what_was_wrong_slows_what_comes_next_however_it_comes() -> None:
+    """After ten wrong guesses not one more is free, alone or among thirty at once."""
+    guard = Guard()
+    for _ in range(ADDRESS_LIMIT.burst):
+        assert wrong(guard, 0, "192.0.2.7") == 0
+    assert all(guard.attempt(0, "192.0.2.7") >= ADDRESS_LIMIT.interval_s for _ in range(30))
 
 
 def test_memory_is_bounded_and_the_quietest_is_forgotten_first() -> None:
     """Whoever is still guessing stays remembered while others come and go."""
     guard = Guard(address=LIMIT, account=LIMIT)
     for number in range(100_000):
-        guard.attempt(0, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", f"user{number}")
+        wrong(guard, 0, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", f"user{number}")
         if number % 50 == 0:
-            guard.attempt(0, "198.51.100.1", "tama")
+            wrong(guard, 0, "198.51.100.1", "tama")
     assert len(guard) == 200
-    assert guard.attempt(0, "198.51.100.1", "tama") == 30
+    assert wrong(guard, 0, "198.51.100.1", "tama") == 30
 
 
 def test_what_has_been_paid_off_is_forgotten() -> None:
     """A success that was taken for no guess leaves no entry, and one nobody counted makes none."""
     guard = Guard(address=LIMIT, account=LIMIT)
-    guard.succeeded(0, "192.0.2.7", "tama")
+    guard.succeeded("192.0.2.7", "tama")
     assert len(guard) == 0
 
 

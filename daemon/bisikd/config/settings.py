@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar, cast
 import platformdirs
 
 from bisikd.config import kinds
-from bisikd.config.kinds import Kind, whole
+from bisikd.config.kinds import Kind, decimal, whole
 from bisikd.config.listening import ListenAddress
 
 CONFIG_NAME: Final = "bisikd.toml"
@@ -71,6 +71,17 @@ class Limits:
     unadmitted_sessions: int = key(1_024, COUNT, "Strangers at the door; above it who has waited longest goes.")
     rooms: int = key(256, COUNT, "Rooms. One is there for good once something is stored in it.")
     rooms_per_session: int = key(64, COUNT, "Rooms that one connection may be in.")
+    messages_burst: int = key(
+        240,
+        COUNT,
+        "Messages that one person may send at once, in all rooms together. One counts once more for each 4 KiB.",
+    )
+    messages_per_second: float = key(
+        20.0,
+        decimal(0, 1_000_000),
+        "How many messages that allowance grows by each second; 0: no limit. What is over it is refused with the\n"
+        "time after which the sender's client tries again; nothing is lost.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
