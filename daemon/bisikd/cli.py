@@ -15,6 +15,7 @@ import click
 
 from bisikd.admin import ask
 from bisikd.commands.administration import administration_commands
+from bisikd.commands.backup import backup, restore
 from bisikd.commands.common import config_option, flags_of, json_option, set_option, state_option
 from bisikd.commands.config import config as config_commands
 from bisikd.commands.doctor import doctor_command
@@ -105,6 +106,8 @@ def status(state: Path | None, config: Path | None, as_json: bool) -> None:
 
 
 cli.add_command(users)
+cli.add_command(backup)
+cli.add_command(restore)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

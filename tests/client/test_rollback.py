@@ -1,9 +1,10 @@
-"""A server's state put back to an older copy, with a real daemon: every client that has seen more notices."""
+"""A server's state put back to an older backup, with a real daemon: every client that has seen more notices."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
-from tests.client.processes import Daemon, bisik, json_lines
+from tests.client.processes import BISIKD, Daemon, bisik, json_lines
 
 LOBBY = "#lobby"
 
@@ -11,6 +12,11 @@ LOBBY = "#lobby"
 def say(home: Path, *texts: str) -> None:
     for text in texts:
         assert bisik("send", "--home", home, LOBBY, text).returncode == 0
+
+
+def bisikd(*words: str | Path) -> None:
+    done = subprocess.run([BISIKD, *map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def restart(daemon: Daemon) -> None:
@@ -25,18 +31,18 @@ def test_a_rolled_back_and_a_forked_log_are_caught_and_gone_on_with_only_by_deci
     """Shorter first, then longer with other messages; what was written waits, and is stored after the decision."""
     tama, ayu = daemon.home(tmp_path / "a", key=1), daemon.home(tmp_path / "b", key=2)
     state, copy = daemon.directory / "state", tmp_path / "copy"
+    secret = tmp_path / "secret"
+    secret.write_text("correct horse battery")
     for name, home in (("tama", tama), ("ayu", ayu)):
         assert bisik("register", daemon.invite, "--name", name, "--home", home).returncode == 0
     say(tama, "one")
-    daemon.stop()
-    shutil.copytree(state, copy)
-    daemon.start()
+    bisikd("backup", copy, "--state", state, "--password-file", secret)  # beside the running daemon
     say(tama, "two", "three")
     restart(daemon)
     say(tama, "four")
     daemon.stop()
     shutil.rmtree(state)
-    shutil.copytree(copy, state)
+    bisikd("restore", copy, "--state", state, "--password-file", secret)
 
     daemon.start()
     refused = bisik("send", "--home", tama, LOBBY, "five")
