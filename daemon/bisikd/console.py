@@ -25,8 +25,9 @@ from bisik_protocol.chat.messages import (
 )
 from bisik_protocol.chat.statements import Kind, Statement, message_id
 from bisik_protocol.chat.text import harmless
-from bisik_protocol.crypto.identity import fingerprint_groups
+from bisik_protocol.crypto.identity import fingerprint_groups, fingerprint_text
 from bisikd.invitation import Ready
+from bisikd.journald import Happening, JournalSocket
 
 MAX_WAITING_CHARACTERS: Final = 4 * 1024 * 1024
 
@@ -108,10 +109,18 @@ def _done(entry: JoinEntry | LeaveEntry | TopicEntry | ModerationEntry) -> str:
 
 
 class Console:
-    """Prints to `out` (stdout) what happens, to `talk` (stderr) what has to be said about it."""
+    """Prints to `out` (stdout) what happens, to `talk` (stderr) or the journal what has to be said about it."""
 
-    def __init__(self, *, as_json: bool, out: TextIO | None = None, talk: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        out: TextIO | None = None,
+        talk: TextIO | None = None,
+        journal: JournalSocket | None = None,
+    ) -> None:
         self._as_json = as_json
+        self._journal = journal
         self._out = sys.stdout if out is None else out
         self._talk = sys.stderr if talk is None else talk
         self._waiting: deque[tuple[TextIO, str]] = deque()
@@ -122,7 +131,16 @@ class Console:
         self._broken: set[int] = set()
 
     def ready(self, ready: Ready) -> None:
-        """The first line, or for people the first few: written before this returns."""
+        """The first line, or for people the first few: written before this returns.
+
+        The journal, which many may read and which is kept, is not told the join password.
+        """
+        if self._journal is not None:
+            fingerprint = fingerprint_text(ready.fingerprint)
+            words = f"bisikd listens on {ready.listen}, fingerprint {fingerprint}. `bisikd invite` prints the invite."
+            self._journal.send(Happening.READY, words, listen=ready.listen, fingerprint=fingerprint)
+            if not self._as_json:
+                return
         if self._as_json:
             text = json_line(ready.as_json())
         else:
@@ -141,9 +159,15 @@ class Console:
         else:
             self._put(self._out, entry_for_people(entry, statement))
 
-    def note(self, sentence: str) -> None:
+    def stopping(self) -> None:
+        """An orderly end begins; only the journal wants to know."""
+        if self._journal is not None:
+            self._journal.send(Happening.STOPPING, "bisikd stores what was taken, tells its clients, and stops.")
+
+    def note(self, sentence: str, happening: Happening) -> None:
         """Something that the operator should know."""
-        self._put(self._talk, f"bisikd: {sentence}\n")
+        if self._journal is None or not self._journal.send(happening, sentence):
+            self._put(self._talk, f"bisikd: {sentence}\n")
 
     async def run(self) -> None:
         """Write until cancelled, and on the way out what still waits."""

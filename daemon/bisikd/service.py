@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +38,7 @@ from bisikd.console import Console
 from bisikd.draining import Draining
 from bisikd.errors import BisikdError
 from bisikd.invitation import Ready, ready_of
+from bisikd.journald import Happening, JournalSocket
 from bisikd.log import IndexDamaged, Log, LogDamaged
 from bisikd.logkeys import keep_server_keys, load_auditor
 from bisikd.moderation import Moderation, open_moderation
@@ -101,7 +103,7 @@ def serve(configuration: "Configuration", *, as_json: bool) -> None:
             users=users,
             log=open_log(settings, state, users),
             sock=sock,
-            console=Console(as_json=as_json),
+            console=Console(as_json=as_json, journal=JournalSocket.from_environment()),
             passwords=Passwords(),
             moderation=moderation,
             configuration=configuration,
@@ -180,7 +182,7 @@ class Service:
             now_ms=wall_clock_ms,
             flush=self._driver.flush,
             on_entry=self._console.entry,
-            tell=self._console.note,
+            tell=lambda sentence: self._console.note(sentence, Happening.DISK),
             limits=opened.settings.limits,
             moderation=opened.moderation,
         )
@@ -247,6 +249,7 @@ class Service:
     async def _stop(self) -> None:
         self._sessions = None  # nobody new
         self._notifier.stopping("Storing what was taken.")
+        self._console.stopping()
         self._chat.journal.finish()
         with trio.move_on_after(STOP_S):
             await self._journal_done.wait()
@@ -271,7 +274,9 @@ class Service:
                 self._sessions.on_ready(event.connection)
 
     def _report_failure(self, report: str) -> None:
-        self._console.note(f"A session failed, which is a bug in bisikd; the others go on.\n{report}")
+        self._console.note(
+            f"A session failed, which is a bug in bisikd; the others go on.\n{report}", Happening.SESSION_FAILED
+        )
 
     # Beside the chat -----------------------------------------------------------------------------------------------
 
@@ -298,24 +303,24 @@ class Service:
             return
         with trio.open_signal_receiver(signal.SIGHUP) as signals:
             async for _ in signals:
-                if (reload := self._commands.get("reload")) is not None:
-                    try:
-                        await reload({})
-                    except BisikdError as error:
-                        self._console.note(str(error))
+                with suppress(BisikdError):  # it has been said
+                    await self._reload({})
 
     async def _tell_ready(self, nursery: trio.Nursery) -> None:
         state = self._opened.state
         self._console.ready(self._ready())
-        for sentence in [*state.warnings, *map(str, self._opened.users.damaged)]:
-            self._console.note(sentence)
+        for sentence in state.warnings:
+            self._console.note(sentence, Happening.STATE)
+        for damage in self._opened.users.damaged:
+            self._console.note(str(damage), Happening.ACCOUNT_DAMAGED)
         if not self._notifier.active:
             return
         watchdog = Watchdog(self._opened.sock, self._driver, self._notifier)
         if not await watchdog.find_way():
             self._console.note(
                 "Datagrams that bisikd sends to its own port do not arrive (a firewall on the loopback interface?), "
-                "so systemd's watchdog can only see that it runs, not that it receives."
+                "so systemd's watchdog can only see that it runs, not that it receives.",
+                Happening.LIMITED,
             )
         self._notifier.ready(self._summary())
         if (interval_s := self._notifier.watchdog_interval_s) is not None:
@@ -336,7 +341,8 @@ class Service:
         try:
             sock = open_admin_socket(self._opened.state.path)
         except OSError as error:
-            self._console.note(f"Without an administration socket `bisikd status` cannot ask: {error.strerror}.")
+            words = f"Without an administration socket `bisikd status` cannot ask: {error.strerror}."
+            self._console.note(words, Happening.LIMITED)
             return
         nursery.start_soon(serve_admin, sock, self._commands)
 
@@ -345,8 +351,12 @@ class Service:
             self._sessions.put_out(name, code, reason)
 
     async def _reload(self, request: dict[str, Any]) -> dict[str, Any]:
-        answer = await self._reloading.reload()
-        self._console.note(reload_for_people(answer))
+        try:
+            answer = await self._reloading.reload()
+        except BisikdError as error:
+            self._console.note(str(error), Happening.RELOAD_REFUSED)
+            raise
+        self._console.note(reload_for_people(answer), Happening.RELOADED)
         return answer
 
     def _apply(self, settings: "Settings") -> None:
@@ -354,7 +364,8 @@ class Service:
         self._chat.set_limits(settings.limits)
 
     async def _drain(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._console.note("Draining: nobody new, no new messages, and an end when everybody has what was stored.")
+        words = "Draining: nobody new, no new messages, and an end when everybody has what was stored."
+        self._console.note(words, Happening.DRAINING)
         return self._draining.begin(self._work, request.get("within_s"))
 
     async def _invite(self, request: dict[str, Any]) -> dict[str, str]:

@@ -126,6 +126,7 @@ def service_unit(machine: Machine, public_host: str) -> str:
         f"{BEGIN} its interpreter and libraries, and nothing else of it, are what the service sees and may execute.",
         *([f"Environment={_quoted(f'BISIKD_PUBLIC_HOST={public_host}')}"] if public_host else []),
         f"ExecStart={_quoted(machine.python)} -I -m bisikd run",
+        f"ExecReload={_quoted(machine.python)} -I -m bisikd reload",
         # With yes, an interpreter under a home would be hidden with the home; this way it alone is seen.
         f"ProtectHome={'tmpfs' if machine.under_home else 'yes'}",
         *(f"BindReadOnlyPaths={_quoted(path)}" for path in machine.files),

@@ -13,6 +13,7 @@ from bisik_protocol.chat.statements import Kind, Statement, encode_statement, me
 from bisikd import console as console_module
 from bisikd.console import Console, entry_as_json, entry_for_people, json_line, rfc3339
 from bisikd.invitation import Ready
+from bisikd.journald import Happening
 
 TIME_MS = 1_795_338_000_123  # 2026-11-22T09:00:00.123Z
 READY = Ready(
@@ -155,7 +156,7 @@ async def test_lines_come_out_in_order_and_none_is_lost_at_the_end() -> None:
         nursery.start_soon(told.run)
         for text in ("one", "two"):
             told.entry(*message(text))
-        told.note("Something to know.")
+        told.note("Something to know.", Happening.STATE)
         nursery.cancel_scope.cancel()
     assert [json.loads(line)["text"] for line in out.getvalue().splitlines()] == ["one", "two"]
     assert talk.getvalue() == "bisikd: Something to know.\n"
@@ -210,6 +211,6 @@ async def test_a_reader_who_has_gone_is_no_reason_to_stop() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(told.run)
         told.entry(*message("unheard"))
-        told.note("still talking")
+        told.note("still talking", Happening.STATE)
         nursery.cancel_scope.cancel()
     assert "still talking" in talk.getvalue()

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from bisik_protocol.chat.invite import Invite, parse_invite
+from bisikd.journald import Happening
 from tests.support.booted import BootedMachine, wait_until
 from tests.system.booted.outage import UNIT, Caller, after_hang, after_kill
 from tests.system.booted.talk import talking
@@ -86,6 +87,40 @@ def test_a_hangup_does_not_end_it(service: BootedMachine, caller: Caller) -> Non
     with service.network():
         assert service.bisikd("status")
     assert service.main_process(UNIT) == process
+
+
+def journal_of(machine: BootedMachine, happening: Happening) -> list[dict[str, str]]:
+    """The entries with that ID, oldest first."""
+    printed = machine.run("journalctl", "-u", UNIT, f"MESSAGE_ID={happening.message_id}", "-o", "json")
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def test_a_reload_takes_in_what_was_changed_or_says_why_not(service: BootedMachine) -> None:
+    """`systemctl reload` fails for a wrong file, and the daemon goes on with what held."""
+    process = service.main_process(UNIT)
+    service.write("/var/lib/private/bisikd/bisikd.toml", "[limits]\nrooms = 77\n")
+    try:
+        service.run("systemctl", "reload", UNIT)
+        assert "limits.rooms" in journal_of(service, Happening.RELOADED)[-1]["MESSAGE"]
+        service.write("/var/lib/private/bisikd/bisikd.toml", "[limits]\nroms = 77\n")
+        assert service.attempt("systemctl", "reload", UNIT).returncode != 0
+        assert "roms" in journal_of(service, Happening.RELOAD_REFUSED)[-1]["MESSAGE"]
+        assert service.main_process(UNIT) == process
+    finally:
+        service.run("rm", "/var/lib/private/bisikd/bisikd.toml")
+
+
+def test_the_journal_can_be_filtered_and_knows_no_secret(service: BootedMachine) -> None:
+    """From inside the sandbox, by the journal's own socket; the join password is nowhere in it."""
+    service.run("systemctl", "restart", UNIT)
+    ready = journal_of(service, Happening.READY)[-1]
+    assert ready["BISIKD_EVENT"] == "ready"
+    assert ready["BISIKD_LISTEN"] == "[::]:9999"
+    assert ready["_SYSTEMD_UNIT"] == UNIT
+    assert journal_of(service, Happening.STOPPING)
+    password = invite_of(service).join_password
+    assert password
+    assert password not in service.run("journalctl", "-o", "export")
 
 
 def test_it_takes_up_the_state_of_an_earlier_version(service: BootedMachine) -> None:
