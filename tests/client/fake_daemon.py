@@ -35,6 +35,7 @@ class FakeDaemon:
         self.tree = TREE
         self.page_bytes = 48 * 1024
         self.refuse_texts: set[str] = set()
+        self.members: list[messages.MemberInfo] = []
 
     def admit(self, name: str, device: SigningKey) -> None:
         self.devices[device.public.key_hash] = (name, device.public.modulus)
@@ -120,6 +121,8 @@ class FakeSession:
             self._say(messages.Done(number))
         elif isinstance(request, messages.ListRooms):
             self._say(messages.Rooms(number, [messages.RoomInfo(r, 0, len(e)) for r, e in daemon.rooms.items()]))
+        elif isinstance(request, messages.ListMembers):
+            self._say(messages.Members(number, request.room, daemon.members))
         elif isinstance(request, messages.GetHistory):
             before = request.before if request.before is not None else 1 << 52
             entries = [e for e in daemon.rooms[request.room] if e.seq < before][-request.count :]

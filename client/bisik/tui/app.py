@@ -314,7 +314,11 @@ class BisikApp(App[None], inherit_bindings=False):
         if room is None:
             return []
         spoke = [item.author for item in reversed(room.items[-MAX_PEOPLE:]) if isinstance(item, Message)]
-        return [name for name in dict.fromkeys([*spoke, *room.members]) if name != self.rooms.me]
+        return [
+            name
+            for name in dict.fromkeys([*spoke, *(member.name for member in room.members)])
+            if name != self.rooms.me
+        ]
 
     def _redraw(self) -> None:
         self.refresh(layout=True, repaint=True)

@@ -76,6 +76,8 @@ class StatusLine(Bar):
             if other is not room and other.unread:
                 style = "room-mention" if other.mentions else "room-unread"
                 left.append((f"  {number}:{harmless(other.name)} {unread_mark(other)}", style))
+        if room is not None and room.topic:
+            left.append((f"  {harmless(room.topic)}", "topic"))
         right: list[Span] = []
         if queued:
             right.append((ngettext("{n} queued", "{n} queued", queued).format(n=queued) + " ", "queued"))

@@ -77,6 +77,8 @@ class HelpText(Widget, can_focus=True):
 class HelpPage(ModalScreen[None]):
     """Keys first, then commands."""
 
+    AUTO_FOCUS = "HelpText"
+
     def __init__(
         self, keys: Sequence[tuple[str, str]], commands: Sequence[tuple[str, str]], palette: Palette
     ) -> None:

@@ -1,7 +1,5 @@
 """The columns at the sides: rooms on the left, with what is unread in each, and the members of one on the right."""
 
-from typing import Final
-
 from textual import events
 from textual.message import Message as TextualMessage
 from textual.strip import Strip
@@ -14,8 +12,6 @@ from bisik.tui.strips import strip
 from bisik.tui.theme import Palette
 from bisik.tui.wrap import Line, fit
 from bisik_protocol.chat.text import harmless
-
-QUIET_S: Final = 300  # a member of whom nothing was heard for so long is dimmed
 
 
 class Column(Widget):
@@ -72,20 +68,19 @@ class RoomsPanel(Column):
 
 
 class MembersPanel(Column):
-    """Who is in the room. Those of whom nothing was heard for a while are dimmed."""
+    """Who is in the room. Those who cannot be reached, or are away, are dimmed."""
 
     DEFAULT_CSS = "MembersPanel { width: 18; }"
 
     def update(self, room: RoomView | None) -> None:
         """Draw anew."""
         members = () if room is None else room.members
-        quiet = {} if room is None else room.quiet
         width = max(4, self.size.width)
         heading = _("Members {count}").format(count=len(members)) if members else _("Members")
         self.lines = [((heading, "heading"),)]
-        for name in members:
-            style = "member-quiet" if quiet.get(name, 0) > QUIET_S else "member"
-            self.lines.append(((fit(harmless(name), width), style),))
+        for member in members:
+            style = "member" if member.here else "member-quiet"
+            self.lines.append(((fit(f"{member.mark}{harmless(member.name)}", width), style),))
         self.refresh()
 
 

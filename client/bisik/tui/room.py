@@ -44,6 +44,17 @@ class Pending:
 Item = ChatEvent | Told | Pending
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """Somebody in the room."""
+
+    name: str
+    here: bool = True
+    """Reachable, and not away."""
+    mark: str = ""
+    """`@` for a moderator, `~` for an owner, as IRC has it."""
+
+
 @dataclass(slots=True)
 class Draft:
     """What stands in the input while one is in another room."""
@@ -74,8 +85,8 @@ class RoomView:
     mentions: int = 0
     marker: int | None = None
     """Entries behind this one were unread when the person came into the room."""
-    members: tuple[str, ...] = ()
-    quiet: dict[str, int] = field(default_factory=dict)
+    members: tuple[Member, ...] = ()
+    topic: str = ""
     draft: Draft = field(default_factory=Draft)
     confirmed: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By message: how many of how many have said that they have it."""

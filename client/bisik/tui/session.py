@@ -21,10 +21,10 @@ from bisik.render import Renderer
 from bisik.slash import Where
 from bisik.tui.linkbar import LinkBar, LinkText
 from bisik.tui.ring import Bell
-from bisik.tui.room import Pending, RoomView, Told
+from bisik.tui.room import Member, Pending, RoomView, Told
 from bisik.tui.rooms import Ring, Rooms
 from bisik.typed import Command, Say, read_typed
-from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES
+from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, MemberInfo, Role
 from bisik_protocol.chat.names import LOBBY
 
 CONTEXT: Final = 40  # entries already read that a person who comes back is shown again
@@ -181,6 +181,9 @@ class Session:
 
     def on_left(self, room: str) -> None:
         self._rooms.close(room)
+        names = self._rooms.names()
+        if self._rooms.current is None and names:
+            self.choose(names[0])
         self._face.draw_status()
 
     def carry_out(self, command: Command) -> None:
@@ -274,6 +277,8 @@ class Session:
             if not chat.has_events:
                 self._rooms.on_caught_up()
             self._save_seen(chat)
+            if self._rooms.current is not None:
+                self._rooms.current.topic = chat.topic(self._rooms.current.name)
             self._face.draw_status()
             await trio.sleep(TICK_S)
 
@@ -293,8 +298,7 @@ class Session:
             if room is not None:
                 with trio.move_on_after(ASK_S), suppress(BisikError):
                     members = await chat.who(room.name)
-                    room.members = tuple(member.name for member in members)
-                    room.quiet = {member.name: member.quiet_s for member in members}
+                    room.members = tuple(map(_member, members))
                     self._face.draw_room(room)
                 await trio.sleep(MEMBERS_PAUSE_S if room is self._rooms.current else 0)
             with trio.move_on_after(MEMBERS_EVERY_S):
@@ -351,3 +355,8 @@ class Session:
         self._rooms.tell(told)
         if self._rooms.current is not None:
             self._face.draw_room(self._rooms.current)
+
+
+def _member(info: MemberInfo) -> Member:
+    mark = {Role.OWNER: "~", Role.MODERATOR: "@"}.get(info.role, "")
+    return Member(name=info.name, here=info.reachable and info.away is None, mark=mark)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.style import Style
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ def _styles(
         "room-mention": f"bold {bad}",
         "member": "",
         "member-quiet": dim,
+        "topic": f"italic {dim}",
         "heading": f"bold {dim}",
         "bar": "",
         "bar-good": good,
@@ -134,6 +135,7 @@ TERMINAL: Final = Palette(
         panel="ansi_default",
         boost="ansi_default",
         dark=True,
+        variables=BUILTIN_THEMES["ansi-dark"].variables,
     ),
     _styles(
         dim="dim",

@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 
 from bisik.chat import Chat
 from bisik.conversation import Conversation
+from bisik.errors import BisikError
 from bisik.events import LinkChanged, LinkState
 from bisik.home import Profile
 from bisik.link import Link
@@ -26,7 +27,7 @@ from bisik_protocol.transport.stats import ConnectionStats
 from tests.client.fake_daemon import START_MS, FakeDaemon, Wire
 from tests.support.keys import device_key
 
-PATIENCE_S = 20.0
+PATIENCE_S = 8.0
 QUIET = ConnectionStats(
     srtt_s=0.048,
     min_rtt_s=0.04,
@@ -51,7 +52,7 @@ class StringAndCans:
 
     def __init__(self, chat: Chat, conversation: Conversation, daemon: FakeDaemon) -> None:
         self.state = LinkState.CONNECTING
-        self.failed = None
+        self.failed: BisikError | None = None
         self.last_trouble: str | None = None
         self.never_reached = False
         self.numbers: ConnectionStats | None = None
@@ -111,14 +112,8 @@ class Stage:
         self.pilot: Pilot[None]
         self.connected = True
         self.rang: list[str] = []
-        self.app = BisikApp(
-            Setup(
-                me="sari",
-                where="chat.example.org:9999",
-                load=lambda: lambda rooms, face, bell: Session(self._open_chat, rooms, face, bell),
-                **setup,
-            )
-        )
+        setup.setdefault("load", lambda: lambda rooms, face, bell: Session(self._open_chat, rooms, face, bell))
+        self.app = BisikApp(Setup(me="sari", where="chat.example.org:9999", **setup))
         self.app.write = self._note_ring  # type: ignore[method-assign] # what a terminal would be given
 
     def _note_ring(self, sequence: str) -> None:
@@ -141,6 +136,11 @@ class Stage:
             chat._conversation.reader.save()
         finally:
             store.close()
+
+    @property
+    def runs(self) -> bool:
+        """Whether the chat is open."""
+        return self.app._engine is not None and self.app._engine.running
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -193,9 +193,11 @@ def play(
         async with stage.app.run_test(size=size) as stage.pilot:
             if not early:
                 await stage.until(lambda: stage.app._takes_lines)
-            await scene(stage)
-            stage.app.leave()
-            await stage.until(lambda: stage.app._engine is None or not stage.app._engine.running)
+            try:
+                await scene(stage)
+            finally:  # the guest must leave before its host does
+                stage.app.leave()
+                await stage.until(lambda: not stage.runs)
         return stage
 
     return asyncio.run(run())
