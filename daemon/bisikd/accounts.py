@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from bisik_protocol.chat.names import InvalidName, canonical_name
 from bisik_protocol.crypto.identity import fingerprint_text
 from bisik_protocol.transport.events import CloseCode
-from bisikd.console import rfc3339
 from bisikd.errors import BisikdError
 from bisikd.log.facts import device_record
 from bisikd.passwords import Passwords, new_login_id
+from bisikd.times import rfc3339
 from bisikd.users import Role, User, UserStore
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from bisik_protocol.chat.messages import (
     BanKind,
     Code,
 )
-from bisikd.console import rfc3339
 from bisikd.errors import BisikdError
 from bisikd.moderators import THE_OPERATOR, ActRefused
 from bisikd.status import rooms_status
+from bisikd.times import rfc3339
 
 if TYPE_CHECKING:
     from bisikd.admin import Commands

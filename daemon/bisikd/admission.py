@@ -7,6 +7,7 @@ Argon2 runs in worker threads, at most two at once.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,7 @@ from bisikd.users import DeviceTaken, NameTaken, NotWritten, TooMany
 if TYPE_CHECKING:
     from bisikd.blocking import Blocking
     from bisikd.guard import Guard
+    from bisikd.invites import InviteRecord, Invites
     from bisikd.journal import Journal
     from bisikd.passwords import Passwords
     from bisikd.permissions import Permissions
@@ -45,7 +47,9 @@ MAX_REQUESTS: Final = 32  # before a session is admitted; a person needs a handf
 MAX_WAITING_HASHES: Final = 64  # each takes 75 ms with two at once; who comes later is told so at once
 
 # Said before the join password is proved: what is no matter of names, and what only a known key's holder asks for.
-_SAID_TO_ANYBODY: Final = frozenset({Code.TRY_LATER, Code.STORAGE, Code.ACCOUNT_CLOSED, Code.BANNED})
+_SAID_TO_ANYBODY: Final = frozenset(
+    {Code.TRY_LATER, Code.STORAGE, Code.ACCOUNT_CLOSED, Code.BANNED, Code.INVITE_OVER}
+)
 
 UNKNOWN_NAME: Final = "Nobody here has that name. Check how it is spelt, or register it."
 ACCOUNT_CLOSED: Final = "The operator of this server has closed your account. Ask them, if that is a surprise."
@@ -87,6 +91,7 @@ class Doorkeeper:
     now: Callable[[], float]
     now_ms: Callable[[], int]
     permissions: "Permissions"
+    invites: "Invites"
     sleep: Callable[[float], Awaitable[None]] = trio.sleep
     accounts: trio.Lock = field(default_factory=trio.Lock)
     """Held while accounts are changed."""
@@ -102,16 +107,32 @@ class Doorkeeper:
         user = self.users.get(name)
         return await self._guess(host, name, None if user is None else user.login_id_hash, secret)
 
-    async def create_account(self, name: str, device: VerifyKey) -> str:
-        """Bind a free name to its first device and return the login ID, once all of that is stored."""
+    async def create_account(self, name: str, device: VerifyKey, invite: str | None = None) -> str:
+        """Bind a free name to its first device and return the login ID, once all of that is stored.
+
+        `invite` is the hash of the one that its owner came in by, which is used once more.
+        """
         login_id = new_login_id()
         stored_form = await self._hash(self.passwords.hash, login_id)
         async with self.accounts:
             if self.users.taken(name):  # by somebody who was faster
                 raise _Refusal(Code.NAME_TAKEN, _taken(name))
+            if invite is not None:
+                self.refuse_if_over(self.invites.get(invite))
             await self._store_device(name, device)
             await self._write(self.users.create, name, device.modulus, stored_form, self.now_ms())
+            if invite is not None:
+                with suppress(
+                    OSError
+                ):  # the account is there; that the invite counts one use less is the lesser harm
+                    await self.blocking.writing(self.invites.use, invite, name)
         return login_id
+
+    def refuse_if_over(self, invite: "InviteRecord | None") -> None:
+        """Only who has the secret comes here: they are told why it is worth nothing any more."""
+        over = "was taken back" if invite is None else invite.over(self.now_ms())
+        if over is not None:
+            raise _Refusal(Code.INVITE_OVER, f"Your invite {over}. Ask for another one.")
 
     async def add_device(self, name: str, device: VerifyKey) -> None:
         """Bind a known name to one more device, once that is stored."""
@@ -171,6 +192,7 @@ class Admission:
         self._binding = binding
         self._host = host
         self._proved = False
+        self._invite: str | None = None
         self._tries = 0
         self._requests = 0
 
@@ -202,7 +224,11 @@ class Admission:
 
     async def _prove(self, request: Prove) -> Reply:
         if not self._proved:
-            if not await self._door.is_join_password(self._host, request.join_password):
+            invite = self._door.invites.find(request.join_password)
+            if invite is not None:
+                self._door.refuse_if_over(invite)
+                self._invite = invite.hash
+            elif not await self._door.is_join_password(self._host, request.join_password):
                 raise _Refusal(Code.INCORRECT_PASSWORD, INCORRECT_PASSWORD, guessed=True)
             self._proved = True
         return Done(request.number)
@@ -216,7 +242,7 @@ class Admission:
         if known := self._door.users.by_key(device.key_hash):
             raise _Refusal(Code.DEVICE_KNOWN, f"This device belongs to {known[0].name}: log in with that name.")
         self._refuse_banned(name, device)
-        login_id = await self._door.create_account(name, device)
+        login_id = await self._door.create_account(name, device, self._invite)
         return self._admit(request.number, name, device, login_id)
 
     async def _login(self, request: Login) -> Reply:

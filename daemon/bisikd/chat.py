@@ -15,6 +15,7 @@ from bisikd.admission import Doorkeeper
 from bisikd.config import Limits
 from bisikd.confirmations import ConfirmationDesk
 from bisikd.guard import Guard
+from bisikd.invites import Invites
 from bisikd.journal import Journal
 from bisikd.log.facts import device_record
 from bisikd.moderation import Moderation
@@ -58,6 +59,7 @@ class Chat:
         limits: Limits | None = None,
         guard: Guard | None = None,
         moderation: Moderation | None = None,
+        invites: Invites | None = None,
     ) -> None:
         self.log = log
         self.users = users
@@ -100,6 +102,7 @@ class Chat:
             now=now,
             now_ms=now_ms,
             permissions=self.permissions,
+            invites=Invites() if invites is None else invites,
         )
 
     def settle(self) -> None:

@@ -20,13 +20,12 @@ from bisikd.commands.common import config_option, flags_of, json_option, set_opt
 from bisikd.commands.config import config as config_commands
 from bisikd.commands.doctor import doctor_command
 from bisikd.commands.install import install_command, uninstall_command
+from bisikd.commands.invite import invite
 from bisikd.commands.log import log as log_commands
 from bisikd.commands.users import users
 from bisikd.config import load, load_settings
-from bisikd.errors import BisikdError, NotRunning
-from bisikd.invitation import ready_of
+from bisikd.errors import BisikdError
 from bisikd.service import serve
-from bisikd.state import StateDirectory
 from bisikd.status import status_for_people
 
 INTERRUPTED: Final = 130
@@ -77,22 +76,7 @@ cli.add_command(install_command)
 cli.add_command(uninstall_command)
 
 
-@cli.command()
-@state_option
-@config_option
-@click.option("--renew", is_flag=True, help="Make a new join password first. Members stay members.")
-@json_option
-def invite(state: Path | None, config: Path | None, renew: bool, as_json: bool) -> None:
-    """Print the invite link, which holds the join password."""
-    settings = load_settings(state=state, config=config)
-    try:
-        ready = ask(settings.state, "invite", renew=renew)
-    except NotRunning:
-        if renew:
-            with StateDirectory.open_or_create(settings.state) as directory:
-                directory.rotate_join_password()
-        ready = ready_of(settings, StateDirectory.open_existing(settings.state)).as_json()
-    click.echo(json.dumps(ready) if as_json else ready["invite"])
+cli.add_command(invite)
 
 
 @cli.command()

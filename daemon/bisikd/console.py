@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 from collections import deque
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TextIO
 
 import trio
@@ -28,14 +28,9 @@ from bisik_protocol.chat.text import harmless
 from bisik_protocol.crypto.identity import fingerprint_groups, fingerprint_text
 from bisikd.invitation import Ready
 from bisikd.journald import Happening, JournalSocket
+from bisikd.times import rfc3339
 
 MAX_WAITING_CHARACTERS: Final = 4 * 1024 * 1024
-
-
-def rfc3339(time_ms: int) -> str:
-    """UTC with milliseconds, `2026-11-22T09:00:00.123Z`."""
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC).replace(microsecond=time_ms % 1000 * 1000)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def json_line(value: dict[str, Any]) -> str:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 from bisik_protocol.chat.messages import Entry, MessageEntry, decode_entry_untrusted
 from bisik_protocol.chat.statements import Statement, decode_statement_untrusted
 from bisik_protocol.chat.text import harmless
-from bisikd.console import entry_as_json, entry_for_people, rfc3339
+from bisikd.console import entry_as_json, entry_for_people
 from bisikd.log.facts import ChainFact, DeviceFact, read_fact
 from bisikd.log.format import RecordKind
 from bisikd.logfilter import LogFilter
+from bisikd.times import rfc3339
 
 if TYPE_CHECKING:
     from bisikd.log import StoredRecord

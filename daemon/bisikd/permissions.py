@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from bisik_protocol.chat.messages import BanKind, Code, Role
 from bisik_protocol.crypto.identity import fingerprint_text
-from bisikd.console import rfc3339
 from bisikd.moderators import Actor
+from bisikd.times import rfc3339
 
 if TYPE_CHECKING:
     from bisikd.moderation import Ban, Moderation

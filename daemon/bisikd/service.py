@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 
@@ -37,7 +37,8 @@ from bisikd.chat import Chat, missing_devices
 from bisikd.console import Console
 from bisikd.draining import Draining
 from bisikd.errors import BisikdError
-from bisikd.invitation import Ready, ready_of
+from bisikd.invitation import Ready, invite_as_json, invites_as_json, made_invite, ready_of
+from bisikd.invites import Invites, open_invites, wanted_invite
 from bisikd.journald import Happening, JournalSocket
 from bisikd.log import IndexDamaged, Log, LogDamaged
 from bisikd.logkeys import keep_server_keys, load_auditor
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     import socket
 
     from bisikd.config import Configuration, Settings
+
+T = TypeVar("T")
 
 COOKIE_KEY_BYTES: Final = 32
 HOUSEKEEPING_S: Final = 10.0
@@ -81,6 +84,7 @@ class Opened:
     console: Console
     passwords: Passwords
     moderation: Moderation = field(default_factory=Moderation)
+    invites: Invites = field(default_factory=Invites)
     configuration: "Configuration | None" = None  # what the settings were read from; None: they cannot be read anew
 
 
@@ -96,7 +100,7 @@ def serve(configuration: "Configuration", *, as_json: bool) -> None:
         passed_socket() or open_udp_socket(settings.listen) as sock,
     ):
         users = UserStore.open(state.users_directory)
-        moderation = open_moderation(state.path)
+        moderation, invites = open_moderation(state.path), open_invites(state.path)
         opened = Opened(
             settings=settings,
             state=state,
@@ -106,6 +110,7 @@ def serve(configuration: "Configuration", *, as_json: bool) -> None:
             console=Console(as_json=as_json, journal=JournalSocket.from_environment()),
             passwords=Passwords(),
             moderation=moderation,
+            invites=invites,
             configuration=configuration,
         )
         try:
@@ -185,6 +190,7 @@ class Service:
             tell=lambda sentence: self._console.note(sentence, Happening.DISK),
             limits=opened.settings.limits,
             moderation=opened.moderation,
+            invites=opened.invites,
         )
         self._sessions: Sessions | None = None
         self._started = trio.current_time()
@@ -199,6 +205,9 @@ class Service:
         self._commands: Commands = {
             "status": self._status,
             "invite": self._invite,
+            "invite-new": self._new_invite,
+            "invites": self._list_invites,
+            "invite-revoke": self._revoke_invite,
             "reload": self._reload,
             "drain": self._drain,
             **Administration(self._chat).commands(),
@@ -372,6 +381,25 @@ class Service:
         if request.get("renew") is True:
             await self._blocking.hashing(self._opened.state.rotate_join_password)
         return self._ready().as_json()
+
+    async def _new_invite(self, request: dict[str, Any]) -> dict[str, Any]:
+        wanted = wanted_invite(request)
+        record, secret = await self._change_invites(lambda: self._opened.invites.create(wall_clock_ms(), **wanted))
+        return made_invite(self._ready(), record, secret, wall_clock_ms())
+
+    async def _list_invites(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return invites_as_json(self._opened.invites, wall_clock_ms())
+
+    async def _revoke_invite(self, request: dict[str, Any]) -> dict[str, Any]:
+        record = await self._change_invites(lambda: self._opened.invites.revoke(str(request.get("id") or "")))
+        return invite_as_json(record, wall_clock_ms())
+
+    async def _change_invites(self, change: "Callable[[], T]") -> "T":
+        async with self._chat.doorkeeper.accounts:  # nobody counts a use meanwhile
+            try:
+                return await self._blocking.writing(change)
+            except OSError as error:
+                raise BisikdError(f"It could not be written ({error.strerror or error}); nothing changed.") from None
 
     async def _status(self, request: dict[str, Any]) -> dict[str, Any]:
         now = trio.current_time()

@@ -11,7 +11,7 @@ from bisik_protocol.chat.messages import MAX_BAN_S, Code, Joined
 from bisik_protocol.crypto.identity import fingerprint_text
 from bisik_protocol.transport.events import CloseCode
 from bisikd.administration import Administration
-from bisikd.commands.administration import DurationType
+from bisikd.commands.common import DurationType
 from bisikd.config import Flags, Limits, Settings, load
 from bisikd.draining import DRAIN_S, Draining
 from bisikd.errors import BisikdError

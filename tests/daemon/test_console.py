@@ -11,9 +11,10 @@ import trio.testing
 from bisik_protocol.chat.messages import Act, Entry, JoinEntry, LeaveEntry, MessageEntry, ModerationEntry, TopicEntry
 from bisik_protocol.chat.statements import Kind, Statement, encode_statement, message_id
 from bisikd import console as console_module
-from bisikd.console import Console, entry_as_json, entry_for_people, json_line, rfc3339
+from bisikd.console import Console, entry_as_json, entry_for_people, json_line
 from bisikd.invitation import Ready
 from bisikd.journald import Happening
+from bisikd.times import rfc3339
 
 TIME_MS = 1_795_338_000_123  # 2026-11-22T09:00:00.123Z
 READY = Ready(

@@ -1,40 +1,22 @@
 """Commands for the running daemon: rooms, people, a new configuration, a planned end. Each needs it to answer."""
 
 import json
-import re
 import time
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from bisik_protocol.chat.messages import MAX_BAN_S
 from bisik_protocol.chat.text import harmless
 from bisikd.admin import ask
-from bisikd.commands.common import config_option, json_option, state_option
+from bisikd.commands.common import DurationType, config_option, json_option, state_option
 from bisikd.config import Flags, locate_state
 from bisikd.draining import DRAIN_S
 from bisikd.errors import NotRunning
 from bisikd.reloading import reload_for_people
 from bisikd.status import rooms_for_people
 
-UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 LOOK_EVERY_S: Final = 0.2
-
-
-class DurationType(click.ParamType[int]):
-    """`30m`, `2h`, `7d`: a number and s, m, h, d or w."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"([0-9]{1,9})\s*([smhdw])", str(value).strip())
-        seconds = int(match[1]) * UNITS_S[match[2]] if match else 0
-        if not 1 <= seconds <= MAX_BAN_S:
-            self.fail(f"{value!r} is no duration: write a number and s, m, h, d or w, like 30m or 7d.", param, ctx)
-        return seconds
 
 
 for_option = click.option(

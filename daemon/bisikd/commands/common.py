@@ -3,14 +3,18 @@
 The environment is not read here: `config show` has to tell a variable from a flag.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
+from bisik_protocol.chat.messages import MAX_BAN_S
 from bisikd.config import Flags, load_settings
 from bisikd.state import StateDirectory
+
+UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 Decorator = Callable[[Any], Any]
 
@@ -39,3 +43,18 @@ def flags_of(
 def existing_state(state: Path | None, config: Path | None) -> StateDirectory:
     """What a daemon made there, running or not; nothing is locked. Raises StateError, UsageProblem."""
     return StateDirectory.open_existing(load_settings(state=state, config=config).state)
+
+
+class DurationType(click.ParamType[int]):
+    """`30m`, `2h`, `7d`: a number and s, m, h, d or w."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"([0-9]{1,9})\s*([smhdw])", str(value).strip())
+        seconds = int(match[1]) * UNITS_S[match[2]] if match else 0
+        if not 1 <= seconds <= MAX_BAN_S:
+            self.fail(f"{value!r} is no duration: write a number and s, m, h, d or w, like 30m or 7d.", param, ctx)
+        return seconds

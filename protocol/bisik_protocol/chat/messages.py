@@ -348,6 +348,7 @@ class Code(Enum):
     CHAIN = "chain"  # the statement does not continue what this device said before in this room
     FORBIDDEN = "forbidden"  # one's role does not allow it
     BANNED = "banned"
+    INVITE_OVER = "invite-over"  # what was shown as a join password was an invite, and is none any more
     MUTED = "muted"
     READ_ONLY = "read-only"
     ROOM_PRIVATE = "room-private"
