@@ -14,6 +14,7 @@ from bisik import cli
 from bisik.files import make_private_directory, write_atomically
 from bisik.home import Home
 from bisik_protocol.chat.invite import parse_invite
+from bisikd import cli as operator
 from tests.support.daemon_process import fresh_state
 from tests.support.keys import device_key
 
@@ -87,6 +88,19 @@ def bisik(*arguments: str | Path, stdin: str | None = None) -> subprocess.Comple
     with redirect_stdout(out), redirect_stderr(err):
         code = cli.run(words)
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def bisikd(*arguments: str | Path) -> tuple[int, str]:
+    """Run a command of the operator's to its end, in this process: its exit code and output."""
+    out = io.TextIOWrapper(io.BytesIO())
+    code = 0
+    with redirect_stdout(out):
+        try:
+            operator.main([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    out.seek(0)
+    return code, out.read()
 
 
 def bisik_process(*arguments: str, stdin: str = "", timeout_s: float = 60) -> subprocess.CompletedProcess[str]:

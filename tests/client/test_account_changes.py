@@ -1,7 +1,6 @@
 """What the operator does to accounts, as the people see it: real daemon, real commands."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,20 +11,15 @@ from bisik.errors import Refused
 from bisik.events import Message, Notice
 from bisik.home import Home
 from bisik_protocol.chat.messages import Code
-from tests.client.processes import BISIKD, Daemon, bisik, json_lines
+from tests.client.processes import Daemon, bisik, bisikd, json_lines
 
 LOBBY = "#lobby"
 
 
 def users(daemon: Daemon, *words: str) -> str:
-    done = subprocess.run(
-        [BISIKD, "users", *words, "--state", str(daemon.directory / "state")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    code, out = bisikd("users", *words, "--state", daemon.directory / "state")
+    assert code == 0
+    return out
 
 
 def test_a_rename_is_seen_by_everybody_and_breaks_nothing(daemon: Daemon, tmp_path: Path) -> None:
@@ -44,10 +38,7 @@ def test_a_rename_is_seen_by_everybody_and_breaks_nothing(daemon: Daemon, tmp_pa
     told = json_lines(bisik("history", "--home", newcomer, "--json").stdout)
     assert [(line["author"], line["text"]) for line in told] == [("tama", "one"), ("sari", "two"), ("dewi", "three")]
     daemon.stop()
-    verified = subprocess.run(
-        [BISIKD, "log", "verify", "--state", str(daemon.directory / "state")], capture_output=True, check=False
-    )
-    assert verified.returncode == 0
+    assert bisikd("log", "verify", "--state", daemon.directory / "state")[0] == 0
 
 
 async def _talk_while_renamed(daemon: Daemon, tama_home: Path, ayu_home: Path) -> None:

@@ -3,12 +3,12 @@
 import io
 import json
 import os
-import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from bisikd import cli
 from bisikd.backup import making
 from bisikd.backup.archive import Archive, files_to_keep, write_archive
 from bisikd.backup.making import check_backup, make_backup, restore_backup
@@ -18,7 +18,7 @@ from bisikd.log.facts import device_record
 from bisikd.passwords import Cost
 from bisikd.state import StateDirectory
 from bisikd.users import UserStore
-from tests.support.daemon_process import CLEAN, PROGRAM, fresh_state
+from tests.support.daemon_process import fresh_state
 from tests.support.keys import device_key
 
 PASSWORD = "correct horse"
@@ -275,25 +275,31 @@ def test_what_is_no_archive_or_has_no_keys_is_said(tmp_path: Path) -> None:
 # The commands ------------------------------------------------------------------------------------------------------
 
 
-def test_the_commands_take_the_password_from_a_file_or_standard_input(tmp_path: Path, state: Path) -> None:
+def test_the_commands_take_the_password_from_a_file_or_standard_input(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Never from a flag; too short a one is refused, and so is a place where nobody can be asked."""
 
-    def run(*words: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*PROGRAM, *map(str, words)], input=given, capture_output=True, text=True, check=False, env=CLEAN
-        )
+    def run(*words: str | Path, given: str = "") -> tuple[int | str | None, str, str]:
+        monkeypatch.setattr("sys.stdin", io.StringIO(given))
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*map(str, words), "--state", str(place)])
+        return ended.value.code, *capfd.readouterr()
 
-    secret = tmp_path / "secret"
+    place, secret, file = state, tmp_path / "secret", tmp_path / "b"
     secret.write_text(f"{PASSWORD}\nmore\n")
-    short = run("backup", tmp_path / "b", "--state", state, "--password-file", "-", given="short\n")
-    assert (short.returncode, (tmp_path / "b").exists()) == (2, False)
-    assert run("backup", tmp_path / "b", "--state", state).returncode == 2
-    made = run("backup", tmp_path / "b", "--state", state, "--password-file", secret, "--json")
-    assert made.returncode == 0, made.stderr
-    assert json.loads(made.stdout)["records"] == 1
-    again = tmp_path / "again"
-    back = run("restore", tmp_path / "b", "--state", again, "--password-file", "-", given=f"{PASSWORD}\n")
-    assert back.returncode == 0, back.stderr
-    assert "The log in it is whole" in back.stdout
-    assert "has to decide" in back.stderr
-    assert contents_of(again) == contents_of(state)
+    code, _, said = run("backup", file, "--password-file", "-", given="short\n")
+    assert (code, file.exists()) == (2, False)
+    assert "at least 12 characters" in said
+    code, _, said = run("backup", file)
+    assert code == 2
+    assert "nobody to ask" in said
+    code, out, _ = run("backup", file, "--password-file", secret, "--json")
+    assert code == 0
+    assert json.loads(out)["records"] == 1
+    place = tmp_path / "again"
+    code, out, said = run("restore", file, "--password-file", "-", given=f"{PASSWORD}\n")
+    assert code == 0
+    assert "The log in it is whole" in out
+    assert "has to decide" in said
+    assert contents_of(place) == contents_of(state)

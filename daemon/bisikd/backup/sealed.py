@@ -33,7 +33,7 @@ CHUNK_BYTES: Final = 64 * 1024
 TAG_BYTES: Final = 16
 MAX_MEMORY_KIB: Final = 4 * 1024 * 1024  # what a file that somebody else made may ask of this machine
 MAX_PASSES: Final = 100
-BACKUP_COST: Final = Cost(memory_kib=256 * 1024, passes=4, lanes=1)  # guessed at leisure by whoever finds the file
+BACKUP_COST: Final = Cost(memory_kib=128 * 1024, passes=3, lanes=1)  # guessed at leisure by whoever finds the file
 
 _HEADER: Final = struct.Struct(f">8sII{SALT_BYTES}s")
 _KEPT_CHUNKS: Final = 8

@@ -17,7 +17,7 @@ password_option = click.option(
     metavar="FILE",
     help="Read the password from the first line of FILE, or of standard input with -; without it, it is asked for.",
 )
-MIN_PASSWORD_CHARACTERS = 8
+MIN_PASSWORD_CHARACTERS = 12
 
 
 @click.command()
