@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test test-systemd measure-service soak soak-log soak-flood bench check format clean man
+.PHONY: demo test test-systemd measure-service soak soak-log soak-flood bench check format clean soak-client man
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,10 @@ test-systemd: $(STAMP)  ## The service under a systemd that it boots with system
 
 measure-service: $(STAMP)  ## How long an outage is, killed and hung: CYCLES=50 HANGS=5. Needs root, as above.
 	$(BIN)/python -m tests.system.booted.measure $(if $(CYCLES),--cycles $(CYCLES)) $(if $(HANGS),--hangs $(HANGS))
+
+soak-client: $(STAMP)  ## Kill a client while it sends: KILLS=200 BUDGET=600 SEED=1.
+	$(BIN)/python -m tests.client.kill_soak $(if $(KILLS),--kills $(KILLS)) $(if $(BUDGET),--budget $(BUDGET)) \
+		$(if $(SEED),--seed $(SEED))
 
 man: $(STAMP)  ## Write the man pages again, from the source of --help.
 	$(BIN)/python -m tests.support.manual

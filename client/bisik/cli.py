@@ -90,9 +90,10 @@ def _translated(command: click.Command) -> click.Command:
     help="Where this client keeps who you are (default: the system's place for a program's data).",
 )
 @click.option("--plain", is_flag=True, help="One line for each event, for screen readers and plain terminals.")
+@click.option("--lines", is_flag=True, help="Lines above the one that is typed, instead of the full screen.")
 @click.version_option(package_name="bisik", prog_name="bisik")
 @click.pass_context
-def cli(ctx: click.Context, home: Path | None, plain: bool) -> None:
+def cli(ctx: click.Context, home: Path | None, plain: bool, lines: bool) -> None:
     """Private group chat for bad networks.
 
     Without a command: into the room. The first time it asks where and as whom; after that it knows.
@@ -101,7 +102,7 @@ def cli(ctx: click.Context, home: Path | None, plain: bool) -> None:
         if home is not None:
             os.environ["BISIK_HOME"] = str(home)  # where the subcommand looks next, if it is given none itself
         return
-    import_module("bisik.entrance").come_in(import_module("bisik.home").Home.locate(home), plain=plain)
+    import_module("bisik.entrance").come_in(import_module("bisik.home").Home.locate(home), plain=plain, lines=lines)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,16 +10,31 @@ from bisik.home import Home, Profile
 from bisik.plain import LineMode
 from bisik.screen import Pipes, PlainScreen, Screen, TerminalScreen, can_redraw, wants_color
 from bisik.stdin import Stdin
-from bisik.tui.ring import Bell, When
+from bisik.tui.ring import Bell, How, When
 from bisik.visit import check_same_name, known_profile, person_name, read_invite
 from bisik.visitor import Visitor
 
 
 def stay(
-    home: Home, invite_text: str | None, name_text: str | None, *, plain: bool = False, bell: str = "off"
+    home: Home,
+    invite_text: str | None,
+    name_text: str | None,
+    *,
+    plain: bool = False,
+    bell: str = "off",
+    how: str = "bel",
 ) -> None:
     """Come in and stay until the person leaves, in line mode; `plain`: nothing is drawn again. Raises BisikError."""
-    trio.run(partial(enter, home=home, invite_text=invite_text, name_text=name_text, plain=plain, bell=bell))
+    trio.run(
+        partial(
+            enter,
+            home=home,
+            invite_text=invite_text,
+            name_text=name_text,
+            plain=plain,
+            bell=Bell(When(bell), How(how)),
+        )
+    )
 
 
 def settle_who(home: Home, invite_text: str | None, name_text: str | None) -> Profile:
@@ -33,7 +48,7 @@ async def enter(
     invite_text: str | None = None,
     name_text: str | None = None,
     plain: bool = False,
-    bell: str = "off",
+    bell: Bell | None = None,
 ) -> None:
     """Come in and stay until the person leaves. Raises BisikError."""
     stdin = Stdin()
@@ -43,7 +58,7 @@ async def enter(
     if can_redraw():
         screen = PlainScreen() if plain else TerminalScreen(color=wants_color())
     async with open_profile(home, profile, reader=PERSON) as chat:
-        await LineMode(chat, screen, bell=Bell(When(bell))).run(stdin)
+        await LineMode(chat, screen, bell=bell or Bell()).run(stdin)
 
 
 async def _who_and_where(home: Home, stdin: Stdin, invite_text: str | None, name_text: str | None) -> Profile:

@@ -54,9 +54,10 @@ KEYS: Final = (
     ),
     Key(name="mouse", default=True, help=N_("Whether the full screen listens to the mouse.")),
     Key(
-        name="plain",
-        default=False,
-        help=N_("One line for each event and nothing drawn again, as with --plain: for screen readers."),
+        name="interface",
+        default="screen",
+        choices=("screen", "lines", "plain"),
+        help=N_("The full screen; or lines above the one that is typed (--lines); or --plain, for screen readers."),
     ),
 )
 _BY_NAME: Final = {key.name: key for key in KEYS}
@@ -70,7 +71,7 @@ class Settings:
     notify: str = "bel"
     theme: str = "dark"
     mouse: bool = True
-    plain: bool = False
+    interface: str = "screen"
     keys: Mapping[str, object]
     path: Path
     given: frozenset[str] = frozenset()

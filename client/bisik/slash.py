@@ -3,7 +3,6 @@
 Sans-IO: names, arguments, a sentence of help, and where each is allowed.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
@@ -47,6 +46,8 @@ class SlashCommand:
         return f"{self.name} {self.argument}".rstrip()
 
 
+HELP_COLUMN: Final = 18
+
 TABLE: Final = (
     SlashCommand(
         name="/join",
@@ -62,7 +63,7 @@ TABLE: Final = (
     SlashCommand(
         name="/ack",
         argument="[?|NUMBER]",
-        help=N_("confirm what was said here; with ? or a number show who has it"),
+        help=N_("confirm what was said; with ? or a number: who has it"),
     ),
     SlashCommand(name="/nick", argument="[NAME]", help=N_("show who you are, and why a name stays")),
     SlashCommand(name="/ignore", argument="[NAME]", help=N_("hide what somebody says; with -NAME show it again")),
@@ -70,7 +71,7 @@ TABLE: Final = (
     SlashCommand(
         name="/search",
         argument="WORDS",
-        help=N_("find what was said, in this room; in all of them: /search * WORDS"),
+        help=N_("find words in this room; in all rooms: /search * WORDS"),
         example="/search coffee",
     ),
     SlashCommand(name="/invite", help=N_("show the link that brings others to this server")),
@@ -85,7 +86,7 @@ TABLE: Final = (
     SlashCommand(
         name="/ban",
         argument="NAME|ADDRESS [TIME] [REASON]",
-        help=N_("moderators: keep off the server, for 30m, 2h, 7d or for good"),
+        help=N_("moderators: keep off the server, for 2h, 7d or for good"),
         example="/ban budi 2h spam",
     ),
     SlashCommand(
@@ -103,7 +104,7 @@ TABLE: Final = (
     SlashCommand(
         name="/room",
         argument="RULE",
-        help=N_("moderators: make the room private, public, read-only or open"),
+        help=N_("moderators: private, public, read-only or open"),
         example="/room private",
     ),
     SlashCommand(
@@ -152,11 +153,11 @@ def completions(start: str, where: Where) -> list[str]:
 
 
 def help_lines(where: Where = Where.LINE) -> list[str]:
-    """The commands, one a line."""
-    return _aligned((command.usage, _(command.help)) for command in available(where))
-
-
-def _aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
-    rows = list(rows)
-    width = max(len(usage) for usage, _help in rows)
-    return [f"{usage:{width}}  {text}" for usage, text in rows]
+    """The commands; what a long one does stands on a line of its own, so that eighty columns are enough."""
+    lines = []
+    for command in available(where):
+        if len(command.usage) < HELP_COLUMN:
+            lines.append(f"{command.usage:{HELP_COLUMN}}{_(command.help)}")
+        else:
+            lines += [command.usage, f"{'':{HELP_COLUMN}}{_(command.help)}"]
+    return lines

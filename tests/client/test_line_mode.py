@@ -24,7 +24,7 @@ def terminals() -> Iterator[Open]:
     opened: list[Terminal] = []
 
     def open_terminal(*arguments: str | Path, columns: int = 80) -> Terminal:
-        opened.append(Terminal([BISIK, "--plain", *arguments], columns=columns))
+        opened.append(Terminal([BISIK, "--lines", *arguments], columns=columns))
         return opened[-1]
 
     yield open_terminal

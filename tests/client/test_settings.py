@@ -48,7 +48,7 @@ def test_choices_are_what_the_interfaces_know() -> None:
         ("zzz = 1", "There is no key 'zzz'."),
         ('bell = "loud"', "bell is one of these: off, mentions, all."),
         ("bell = []", "bell is one of these: off, mentions, all."),
-        ("plain = 1", "plain is true or false."),
+        ("mouse = 1", "mouse is true or false."),
         ("keys = 1", "[keys] is a table."),
         ("a = = b", "is not TOML"),
         ("\udcff", "Cannot read"),
@@ -78,4 +78,4 @@ def test_the_commands_make_show_and_find_it(tmp_path: Path, monkeypatch: pytest.
         line["key"]: (line["value"], line["from"]) for line in json_lines(bisik("config", "show", "--json").stdout)
     }
     assert shown["bell"] == ("all", "file")
-    assert shown["plain"] == (False, "default")
+    assert shown["mouse"] == (True, "default")
