@@ -23,7 +23,9 @@ from tests.support.hostile_text import CORPUS, INVISIBLE, LAST, raw_controls
 TMUX = shutil.which("tmux")
 DEADLINE_S = 30.0
 OF_LINE_MODE = re.compile(r"\x1b\[K|\x1b\[\d*m|\r")
-OF_THE_SCREEN = re.compile(r"\x1b\[[<>=?]?[\d;:]*[ $]?[A-Za-z]|\x1b[()][AB0]|\x1b[=>78]|\x1b\\|\r|\x08")
+OF_THE_SCREEN = re.compile(
+    r"\x1b\]22;[a-z]*\x07|\x1b\[[<>=?]?[\d;:]*[ $]?[A-Za-z]|\x1b[()][AB0]|\x1b[=>78]|\x1b\\|\r|\x08"
+)
 
 
 class Tmux:
