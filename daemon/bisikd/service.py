@@ -27,6 +27,7 @@ import trio
 from bisik_protocol.crypto.identity import fingerprint_text
 from bisik_protocol.transport.config import SERVER_CONFIG
 from bisik_protocol.transport.events import CloseCode, ConnectionOpened
+from bisik_protocol.transport.handshake_limit import HandshakeLimit
 from bisik_protocol.transport.server import ServerEndpoint
 from bisik_protocol.wire.packets import MIN_DATAGRAM_BYTES
 from bisikd.accounts import Accounts
@@ -174,6 +175,7 @@ class Service:
             reset_key=state.reset_key,
             random=os.urandom,
             config=config,
+            limit=HandshakeLimit(),
         )
         self._driver = UdpDriver(opened.sock, self._endpoint, self._on_events)
         self._blocking = in_threads()

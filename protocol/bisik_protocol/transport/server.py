@@ -18,6 +18,7 @@ from bisik_protocol.transport.connection import Connection
 from bisik_protocol.transport.deadlines import Deadlines
 from bisik_protocol.transport.events import CloseCode, ConnectionOpened, ConnectionReady
 from bisik_protocol.transport.half_open import HalfOpenTable
+from bisik_protocol.transport.handshake_limit import HandshakeLimit
 from bisik_protocol.wire.handshake import TYPE_HELLO, TYPE_KEX
 from bisik_protocol.wire.packets import CONNECTION_ID_BYTES, RESET_BYTES, TOKEN_BYTES, encode_reset, is_data
 
@@ -40,8 +41,13 @@ class ServerEndpoint:
         reset_key: bytes,
         random: RandomSource,
         config: TransportConfig = SERVER_CONFIG,
+        limit: HandshakeLimit | None = None,
     ) -> None:
-        """`cookie_key` lives as long as the process; `reset_key` outlives it, so that clients learn of a restart."""
+        """`cookie_key` lives as long as the process; `reset_key` outlives it, so that clients learn of a restart.
+
+        Without a `limit` every handshake whose cookie is good is completed.
+        """
+        self._limit = limit
         self._handshake = ServerHandshake(identity, cookie_key, random)
         self._reset_key = reset_key
         self._random = random
@@ -157,6 +163,8 @@ class ServerEndpoint:
         chunks = self._half_open.add_untrusted(part, host_bytes(address), now)
         if chunks is None:
             return
+        if self._limit is not None and not self._limit.allow(host_bytes(address), now):
+            raise RemoteProtocolError("busy")
         if len(self._unconfirmed) >= MAX_UNCONFIRMED or len(self._by_id) >= MAX_CONNECTIONS:
             raise RemoteProtocolError("full")
         skex, secrets = self._handshake.complete_untrusted(part.nonce, part.cookie, *chunks)
