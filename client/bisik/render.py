@@ -25,6 +25,7 @@ _ACTS: Final = {
     "writable": N_("{author} lets everybody write in the room"),
     "allow": N_("{author} let {target} into the room"),
     "disallow": N_("{author} lets {target} into the room no longer"),
+    "dropped": N_("What was said here is so old that the server no longer keeps it"),
     "lost": N_("Something that was said here is gone: it was lost with a damaged part of the server's log"),
 }
 

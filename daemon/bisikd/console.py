@@ -88,6 +88,7 @@ _ACTS: Final = {
     Act.WRITABLE: "made the room writable",
     Act.ALLOW: "let {} in",
     Act.DISALLOW: "lets {} in no longer",
+    Act.DROPPED: "no longer keeps what stood here",
     Act.LOST: "had to go on without what stood here: it was lost with a damaged part of the log",
 }
 

@@ -32,6 +32,7 @@ class Happening(Enum):
     RELOADED = ("reloaded", "0368d94049134aeb97c629f4ea9cbe12", NOTICE)
     RELOAD_REFUSED = ("reload-refused", "7213a344507a4246821714b750846446", WARNING)
     DISK = ("disk", "5fd19e5f946a486c9f8b0e797575f9ed", WARNING)
+    DROPPED = ("dropped", "2224fc4614b049f193794b525effdd5c", NOTICE)
     SESSION_FAILED = ("session-failed", "b48b121873a24e229dd3cf19aa7ca061", ERROR)
     STATE = ("state", "4d1413d4353f4335bbe0407bbc97238d", WARNING)
     ACCOUNT_DAMAGED = ("account-damaged", "22dd3d92bb784a47b8c563d2e7a7a808", WARNING)

@@ -41,7 +41,7 @@ from bisikd.errors import BisikdError
 from bisikd.invitation import Ready, invite_as_json, invites_as_json, made_invite, ready_of
 from bisikd.invites import Invites, open_invites, wanted_invite
 from bisikd.journald import Happening, JournalSocket
-from bisikd.log import IndexDamaged, Log, LogDamaged
+from bisikd.log import IndexDamaged, Log, LogDamaged, LogFull, parse_keep
 from bisikd.logkeys import keep_server_keys, load_auditor
 from bisikd.moderation import Moderation, open_moderation
 from bisikd.notify import Notifier
@@ -64,6 +64,7 @@ T = TypeVar("T")
 
 COOKIE_KEY_BYTES: Final = 32
 HOUSEKEEPING_S: Final = 10.0
+RETENTION_S: Final = 600.0
 ANNOUNCE_S: Final = 30.0  # at the least, between two heads of the log that everybody is told of
 STOP_S: Final = 8.0  # for storing what was taken; systemd kills after 90, people before that
 
@@ -239,6 +240,7 @@ class Service:
                     base.start_soon(self._driver.run)
                     base.start_soon(self._write_journal)
                     work.start_soon(self._keep_house)
+                    work.start_soon(self._keep_less)
                     work.start_soon(self._heed_hangups)
                     await self._start_administration(work)
                     await self._tell_ready(work)
@@ -298,6 +300,22 @@ class Service:
             await self._chat.journal.sign_head()
             self._announce_checkpoint()
             self._notifier.status(self._summary())
+
+    async def _keep_less(self) -> None:
+        """Drop what is no longer to be kept, now and then."""
+        while True:
+            keep = self._settings.log.keep
+            if keep is not None:
+                try:
+                    dropped = await self._blocking.writing(self._opened.log.prune, parse_keep(keep))
+                except (LogFull, LogDamaged) as error:
+                    self._console.note(f"{error} Nothing of the log was dropped.", Happening.DISK)
+                else:
+                    if dropped:
+                        self._console.note(
+                            f"{dropped} records of the log were dropped, as log.keep says.", Happening.DROPPED
+                        )
+            await trio.sleep(RETENTION_S)
 
     def _announce_checkpoint(self) -> None:
         """What clients have seen of the log is what it cannot be rolled back behind; so they see it soon."""

@@ -30,6 +30,7 @@ from bisikd.log import Report, SalvageReport, iter_records, log_bytes, salvage_l
 from bisikd.logfilter import LogFilter, parse_time
 from bisikd.logkeys import load_private_key, read_server_keys
 from bisikd.state import StateDirectory
+from bisikd.times import rfc3339
 from bisikd.users import UserStore
 
 
@@ -158,6 +159,8 @@ def _salvage_for_people(report: SalvageReport, destination: Path) -> Iterator[st
     yield f"Copied {report.copied} records, {report.messages} messages among them, to {destination}."
     for room, count in sorted(report.lost_entries.items()):
         yield f"{count} entries of {room} are lost; each is marked as lost under its number."
+    if report.dropped_entries:
+        yield f"{sum(report.dropped_entries.values())} entries had been dropped before, and are marked as that."
     if report.lost_links:
         yield f"{report.lost_links} times a device goes on behind statements that are lost."
     if report.whole:
@@ -250,6 +253,8 @@ def _report_as_json(report: Report, source: Source) -> dict[str, Any]:
         "commits": report.commits,
         "checkpoints": report.checkpoints,
         "losses": report.losses,
+        "dropped_segments": report.dropped_segments,
+        "dropped_records": report.dropped_records,
         "unfinished_bytes": report.unfinished_bytes,
         "root": report.root.hex(),
         "problems": report.problems,
@@ -262,6 +267,11 @@ def _report_for_people(report: Report, source: Source) -> Iterator[str]:
         f"{report.messages} messages in {report.records} records, {report.commits} commits, "
         f"{report.checkpoints} checkpoints, {report.segments} segments"
     )
+    if report.dropped_segments:
+        yield (
+            f"The first {report.dropped_records} records, in {report.dropped_segments} segments, were dropped on "
+            f"{rfc3339(report.dropped_ms)}, and the note of that is genuine."
+        )
     yield f"root {report.root.hex()}"
     yield from report.problems
     if report.losses:

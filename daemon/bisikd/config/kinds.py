@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bisik_protocol.chat.invite import parse_endpoint
 from bisikd.config.listening import ListenAddress, parse_listen
+from bisikd.log.retention import parse_keep
 
 _YES: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -100,5 +101,12 @@ def _public_host(value: object) -> str:
     return host
 
 
+def _keep(value: object) -> str:
+    text = _text(value)
+    parse_keep(text)
+    return text
+
+
+KEEP: Final = Kind("a length of time or a size, like 90d or 20GB", _keep)
 LISTEN: Final = Kind("a text in quotes", lambda value: parse_listen(_text(value)), show=ListenAddress.as_text)
 PUBLIC_HOST: Final = Kind("a text in quotes", _public_host)

@@ -88,6 +88,13 @@ class Limits:
 class LogSettings:
     """The log."""
 
+    keep: str | None = key(
+        None,
+        kinds.KEEP,
+        "What is kept: so long (90d, 8w, 2y) or so much (500MB, 20GB). Whole segments that are older, or beyond it,\n"
+        "are dropped, and a signed note of that takes their place.",
+    )
+
     auditor: str | None = key(
         None,
         kinds.text(),

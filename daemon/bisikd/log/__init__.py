@@ -8,6 +8,7 @@ From the bottom: `files` (the disk), `format` and `merkle` (bytes and hashes), `
 from bisikd.log.errors import IndexDamaged, LogDamaged, LogError, LogFailed, LogFull
 from bisikd.log.facts import DevicePayload, device_record, entry_record
 from bisikd.log.format import Record, RecordKind
+from bisikd.log.retention import Keep, parse_keep
 from bisikd.log.salvage import SalvageReport, salvage_log
 from bisikd.log.store import Leaf, Log, LogPolicy
 from bisikd.log.verify import Report, StoredRecord, iter_records, log_bytes, verify_log
@@ -15,6 +16,7 @@ from bisikd.log.verify import Report, StoredRecord, iter_records, log_bytes, ver
 __all__ = [
     "DevicePayload",
     "IndexDamaged",
+    "Keep",
     "Leaf",
     "Log",
     "LogDamaged",
@@ -31,6 +33,7 @@ __all__ = [
     "entry_record",
     "iter_records",
     "log_bytes",
+    "parse_keep",
     "salvage_log",
     "verify_log",
 ]

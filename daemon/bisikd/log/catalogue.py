@@ -12,11 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry
+from bisik_protocol.chat.messages import OPERATOR, Act, Entry, JoinEntry, LeaveEntry, ModerationEntry, encode
 from bisik_protocol.chat.tree import verify_consistency, verify_inclusion
+from bisikd.log.dropped import Dropped
 from bisikd.log.errors import IndexDamaged, LogFailed
-from bisikd.log.facts import ChainFact, DeviceFact, DevicePayload, Fact, MessageFact, PresenceFact, read_fact
-from bisikd.log.format import Malformed
+from bisikd.log.facts import (
+    ChainFact,
+    DeviceFact,
+    DevicePayload,
+    Fact,
+    Kept,
+    MemberFact,
+    MessageFact,
+    PresenceFact,
+    RoomFact,
+    read_fact,
+    read_kept,
+)
+from bisikd.log.format import Malformed, RecordKind
 from bisikd.log.index import Index, Place, Watermark
 from bisikd.log.ledger import NO_TIP, Chain, Staged, Tip
 from bisikd.log.merkle import Frontier, consistency_proof, inclusion_proof, root_over
@@ -26,6 +39,7 @@ from bisikd.log.shelf import Shelf
 
 MAX_TIPS: Final = 4096
 MAX_DEVICES: Final = 4096
+LEAVES_AT_A_TIME: Final = 4096
 
 T = TypeVar("T")
 Placed = Sequence[tuple[int, bytes]]  # offset and hash of each leaf of a group
@@ -51,6 +65,8 @@ class Catalogue:
         self._path = index_path
         self._rooms: dict[str, int] = {}
         self._heads: dict[str, int] = {}
+        self._floors: dict[str, int] = {}  # up to this entry of the room nothing is kept
+        self._dropped_ms = 0
         self._present: dict[str, dict[str, int]] = {}  # room -> name -> seq of the JoinEntry
         self._tips: Recent[Chain, Tip] = Recent(MAX_TIPS)
         self._devices: Recent[bytes, DevicePayload] = Recent(MAX_DEVICES)
@@ -60,12 +76,26 @@ class Catalogue:
         names: dict[int, str] = {}
         with self._reading():
             rooms, presence = self._index.rooms(), self._index.presence()
-        for number, place, head in rooms:
-            room = names[number] = self._entry(place)[0].room
+        for number, place, head, floor in rooms:
+            room = names[number] = self._room_at(place)
             self._rooms[room], self._heads[room], self._present[room] = number, head, {}
-        for number, seq in presence:
-            room = names[number]
-            self._present[room][self._entry_at(room, seq)[0].author] = seq
+            self._floors[room] = floor
+        for number, seq, place in presence:
+            self._present[names[number]][self._name_at(place)] = seq
+
+    def _room_at(self, place: Place) -> str:
+        fact = self._fact(place)[0]
+        if isinstance(fact, DeviceFact | ChainFact | MemberFact):
+            raise self._misled()
+        return fact.room if isinstance(fact, RoomFact) else fact.entry.room
+
+    def _name_at(self, place: Place) -> str:
+        fact = self._fact(place)[0]
+        if isinstance(fact, MemberFact):
+            return fact.name
+        if not isinstance(fact, PresenceFact):
+            raise self._misled()
+        return fact.entry.author
 
     # What the newest state is --------------------------------------------------------------------------------------
 
@@ -110,9 +140,13 @@ class Catalogue:
         number = self._rooms.get(room)
         if number is None or count <= 0:
             return []
+        gone = range(after + 1, min(self._floors.get(room, 0), after + count) + 1)
+        found = [
+            encode(ModerationEntry(room, s, self._dropped_ms, OPERATOR, Act.DROPPED, "", None, "")) for s in gone
+        ]
         with self._reading():
-            places = self._index.entries_after(number, after, count)
-        return [self._checked(room, seq, place)[1] for seq, place in places]
+            places = self._index.entries_after(number, after + len(found), count - len(found))
+        return found + [self._checked(room, seq, place)[1] for seq, place in places]
 
     def find(self, room: str, key_hash: bytes, author_seq: int) -> bytes | None:
         """The encoded entry with an author's statement of this number."""
@@ -173,13 +207,24 @@ class Catalogue:
         with self._reading():
             found = self._index.statement(number, key_hash, None)
         if found is None:
-            return NO_TIP
+            return self._kept_tip(number, chain)
         with self._reading():
             place = self._index.entry(number, found[1])
         fact = self._fact(place)[0] if place else None
         if not isinstance(fact, MessageFact) or (fact.statement.author, fact.statement.seq) != (key_hash, found[0]):
             raise self._misled()
         return found[0], fact.hash
+
+    def _kept_tip(self, number: int, chain: Chain) -> Tip:
+        """Where a chain stood when its statements were dropped."""
+        with self._reading():
+            place = self._index.tip(number, chain[1])
+        if place is None:
+            return NO_TIP
+        fact = self._fact(place)[0]
+        if not isinstance(fact, ChainFact) or (fact.room, fact.key_hash) != chain:
+            raise self._misled()
+        return fact.seq, fact.hash
 
     def _entry_at(self, room: str, seq: int) -> tuple[Entry, bytes]:
         with self._reading():
@@ -196,13 +241,15 @@ class Catalogue:
 
     def _entry(self, place: Place) -> tuple[Entry, bytes]:
         fact, payload = self._fact(place)
-        if isinstance(fact, DeviceFact | ChainFact):
+        if isinstance(fact, DeviceFact | ChainFact | RoomFact | MemberFact):
             raise self._misled()
         return fact.entry, payload
 
-    def _fact(self, place: Place) -> tuple[Fact, bytes]:
+    def _fact(self, place: Place) -> tuple[Fact | Kept, bytes]:
         record = self._shelf.read(place)
         try:
+            if record.kind is RecordKind.KEPT:
+                return read_kept(record.payload), record.payload
             return read_fact(record.kind, record.payload), record.payload
         except Malformed:  # authentic, but no leaf
             raise self._misled() from None
@@ -286,16 +333,16 @@ class Catalogue:
             if isinstance(fact, MessageFact):
                 statements.append((room, index.author(fact.statement.author), fact.statement.seq, entry.seq))
             elif isinstance(fact, PresenceFact):
-                self._write_presence(fact.entry, room, changes)
+                self._write_presence(fact.entry, room, place, changes)
         index.add_entries(entries)
         index.add_statements(statements)
         return changes
 
-    def _write_presence(self, entry: JoinEntry | LeaveEntry, room: int, changes: _Changes) -> None:
+    def _write_presence(self, entry: JoinEntry | LeaveEntry, room: int, place: Place, changes: _Changes) -> None:
         who = entry.room, entry.author
         joined = changes.joined[who] if who in changes.joined else self._present.get(entry.room, {}).get(entry.author)
         if isinstance(entry, JoinEntry) and joined is None:
-            self._index.add_presence(room, entry.seq)
+            self._index.add_presence(room, entry.seq, place)
             changes.joined[who] = entry.seq
         elif isinstance(entry, LeaveEntry) and joined is not None:
             self._index.remove_presence(room, joined)
@@ -316,6 +363,57 @@ class Catalogue:
         for fact in staged.facts:
             if isinstance(fact, DeviceFact):
                 self._devices.set(fact.key_hash, fact.device)
+
+    # Dropping ------------------------------------------------------------------------------------------------------
+
+    def begin_behind(self, dropped: Dropped) -> None:
+        """Enter what was dropped of a log that is entered anew, in the caller's transaction."""
+        for at in range(0, len(dropped.hashes), LEAVES_AT_A_TIME):
+            rows = [(0, each) for each in dropped.hashes[at : at + LEAVES_AT_A_TIME]]
+            self._index.add_leaves(at, dropped.number, rows)
+        for offset, fact in dropped.kept:
+            if isinstance(fact, RoomFact):
+                self._rooms[fact.room] = self._index.add_room(Place(dropped.number, offset))
+                self._heads[fact.room], self._present[fact.room] = fact.head, {}
+        for offset, fact in dropped.kept:
+            if isinstance(fact, MemberFact):
+                self._index.add_presence(self._rooms[fact.room], fact.seq, Place(dropped.number, offset))
+                self._present[fact.room][fact.name] = fact.seq
+        self._write_drop(self._index, dropped)
+        self._remember_drop(dropped)
+
+    def drop(self, dropped: Dropped) -> None:
+        """Forget what was dropped just now; the files are still there. Raises LogFailed."""
+        self._durably(lambda index: self._write_drop(index, dropped))
+        self._remember_drop(dropped)
+        self._shelf.drop(dropped.number)
+
+    def checkpoint_segment(self) -> int | None:
+        """The segment that holds the newest checkpoint."""
+        with self._reading():
+            place = self._index.checkpoint()
+        return place.segment if place else None
+
+    def remember_dropped_at(self, created_ms: int) -> None:
+        """When something was dropped last: the time of what stands in its place."""
+        self._dropped_ms = created_ms
+
+    def _write_drop(self, index: Index, dropped: Dropped) -> None:
+        index.set_dropped(dropped.number, dropped.tree.size)
+        for offset, fact in dropped.kept:
+            place = Place(dropped.number, offset)
+            if isinstance(fact, RoomFact):
+                index.set_floor(self._rooms[fact.room], fact.head, place)
+            elif isinstance(fact, DeviceFact):
+                index.move_device(fact.key_hash, place)
+            elif isinstance(fact, ChainFact):
+                index.set_tip(self._rooms[fact.room], fact.key_hash, place)
+            else:
+                index.move_presence(self._rooms[fact.room], fact.seq, place)
+
+    def _remember_drop(self, dropped: Dropped) -> None:
+        self._floors.update({fact.room: fact.head for _, fact in dropped.kept if isinstance(fact, RoomFact)})
+        self._dropped_ms = dropped.created_ms
 
     # The index itself ----------------------------------------------------------------------------------------------
 

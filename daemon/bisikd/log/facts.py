@@ -76,10 +76,39 @@ class ChainFact(Struct, frozen=True, array_like=True, forbid_unknown_fields=True
     hash: Digest
 
 
+class RoomFact(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="room"):
+    """Where a room stood at the end of what was dropped."""
+
+    room: RoomName
+    head: Sequence
+
+
+class MemberFact(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="member"):
+    """Who had joined a room, by which entry, and not left at the end of what was dropped."""
+
+    room: RoomName
+    seq: Sequence
+    name: Name
+
+
+class _KeptDevice(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="device"):
+    device: DevicePayload
+
+
+class _KeptChain(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="chain"):
+    chain: ChainFact
+
+
+Kept = DeviceFact | ChainFact | RoomFact | MemberFact
+"""What has to be known of leaves that are not kept, so that those behind them can be read and checked."""
+
 Fact = MessageFact | PresenceFact | ModerationFact | DeviceFact | ChainFact
 
 _encoder = msgspec.msgpack.Encoder()
 _device_decoder = msgspec.msgpack.Decoder(DevicePayload)
+_kept_decoder: msgspec.msgpack.Decoder[_KeptDevice | _KeptChain | RoomFact | MemberFact] = msgspec.msgpack.Decoder(
+    _KeptDevice | _KeptChain | RoomFact | MemberFact
+)
 _chain_decoder = msgspec.msgpack.Decoder(ChainFact)
 
 
@@ -96,6 +125,24 @@ def device_record(name: str, modulus: bytes, time_ms: int) -> Record:
 def chain_record(fact: ChainFact) -> Record:
     """The confession of a loss in a device's chain as a record to append."""
     return Record(RecordKind.CHAIN, _encoder.encode(fact))
+
+
+def encode_kept(fact: Kept) -> bytes:
+    """The payload of a KEPT record."""
+    if isinstance(fact, DeviceFact):
+        return _encoder.encode(_KeptDevice(fact.device))
+    return _encoder.encode(_KeptChain(fact) if isinstance(fact, ChainFact) else fact)
+
+
+def read_kept(payload: bytes) -> Kept:
+    """Raises Malformed with a sentence."""
+    try:
+        found = _kept_decoder.decode(payload)
+        if isinstance(found, _KeptDevice):
+            return DeviceFact(found.device, VerifyKey.from_modulus_untrusted(found.device.modulus))
+        return found.chain if isinstance(found, _KeptChain) else found
+    except (msgspec.MsgspecError, UnicodeDecodeError, RemoteProtocolError):
+        raise Malformed("this KEPT cannot be read") from None
 
 
 def read_fact(kind: RecordKind, payload: bytes) -> Fact:

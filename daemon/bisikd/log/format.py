@@ -16,6 +16,7 @@ from bisik_protocol.crypto.identity import OAEP_BYTES, SIGNATURE_BYTES
 MAGIC: Final = b"bisiklog"
 VERSION: Final = 1
 HEADER_CONTEXT: Final = b"bisik log segment v1"
+DROPPED_CONTEXT: Final = b"bisik log dropped v1"
 
 KEY_BYTES: Final = 32
 TAG_BYTES: Final = 16
@@ -56,6 +57,8 @@ class RecordKind(IntEnum):
     COMMIT = 0x10  # closes a group: tree size, number of leaves in the group, root
     CHECKPOINT = 0x11  # a group of its own: a signed tree head
     SYNCED = 0x12  # empty: the group before it has been fsynced
+    HASHES = 0x13  # only in a drop's file: hashes of dropped leaves, side by side
+    KEPT = 0x14  # only there: one thing that was so at the end of what was dropped
 
     @property
     def is_leaf(self) -> bool:

@@ -19,12 +19,14 @@ from bisikd.log.merkle import Frontier, complete_root
 from bisikd.log.recovery import Start
 from bisikd.log.replay import Position
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 INDEX_NAME: Final = "index.sqlite3"
 NODE_LEVELS: Final = 8  # of the tree above the leaves, every so many are kept: a proof then takes some 700 hashes
 
 _SCHEMA: Final = f"""
-CREATE TABLE rooms (id INTEGER PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL);
+CREATE TABLE rooms (
+    id INTEGER PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL, floor INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE authors (id INTEGER PRIMARY KEY, key_hash BLOB NOT NULL UNIQUE);
 CREATE TABLE leaves (
     leaf INTEGER PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL, hash BLOB NOT NULL
@@ -42,7 +44,15 @@ CREATE TABLE statements (
 CREATE TABLE devices (
     key_hash BLOB PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE presence (room INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (room, seq)) WITHOUT ROWID;
+CREATE TABLE presence (
+    room INTEGER NOT NULL, seq INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
+    PRIMARY KEY (room, seq)
+) WITHOUT ROWID;
+CREATE TABLE tips (
+    room INTEGER NOT NULL, author INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
+    PRIMARY KEY (room, author)
+) WITHOUT ROWID;
+CREATE TABLE dropped (id INTEGER PRIMARY KEY CHECK (id = 0), segment INTEGER NOT NULL);
 CREATE TABLE watermark (
     id INTEGER PRIMARY KEY CHECK (id = 0), segment INTEGER NOT NULL, header_hash BLOB NOT NULL,
     offset INTEGER NOT NULL, grp INTEGER NOT NULL, counter INTEGER NOT NULL, tree BLOB NOT NULL
@@ -185,13 +195,43 @@ class Index:
     def set_device(self, key_hash: bytes, place: Place) -> None:
         self._database.execute("INSERT OR REPLACE INTO devices VALUES (?, ?, ?)", (key_hash, *place))
 
-    def add_presence(self, room: int, seq: int) -> None:
-        """Someone has joined by the entry `seq`."""
-        self._database.execute("INSERT INTO presence VALUES (?, ?)", (room, seq))
+    def add_presence(self, room: int, seq: int, place: Place) -> None:
+        """Someone has joined by the entry `seq`, whose name is in the record at `place`."""
+        self._database.execute("INSERT INTO presence VALUES (?, ?, ?, ?)", (room, seq, *place))
 
     def remove_presence(self, room: int, seq: int) -> None:
         """Who joined by the entry `seq` has left."""
         self._database.execute("DELETE FROM presence WHERE room = ? AND seq = ?", (room, seq))
+
+    # What is no longer kept, between begin and commit too
+
+    def set_dropped(self, segment: int, leaves: int) -> None:
+        """Everything up to this segment, which are so many leaves, is gone but for the leaves' hashes."""
+        self._database.execute("INSERT OR REPLACE INTO dropped VALUES (0, ?)", (segment,))
+        self._database.execute("DELETE FROM entries WHERE leaf < ?", (leaves,))
+
+    def set_floor(self, room: int, head: int, place: Place) -> None:
+        """Of this room everything up to entry `head` is gone; its name is at `place` if it was in what is gone."""
+        self._database.execute("UPDATE rooms SET floor = ? WHERE id = ?", (head, room))
+        moved = "UPDATE rooms SET segment = ?, offset = ? WHERE id = ? AND segment <= ?"
+        self._database.execute(moved, (*place, room, place.segment))
+        self._database.execute("DELETE FROM statements WHERE room = ? AND seq <= ?", (room, head))
+
+    def move_device(self, key_hash: bytes, place: Place) -> None:
+        """A key that is known from what is gone is now at `place`; a newer name of it stays where it is."""
+        known = self.device(key_hash)
+        if known is None or known.segment <= place.segment:
+            self.set_device(key_hash, place)
+
+    def move_presence(self, room: int, seq: int, place: Place) -> None:
+        """Who is still there by an entry that is gone has their name at `place`."""
+        moved = "UPDATE presence SET segment = ?, offset = ? WHERE room = ? AND seq = ?"
+        self._database.execute(moved, (*place, room, seq))
+
+    def set_tip(self, room: int, key_hash: bytes, place: Place) -> None:
+        """Where a chain stood at the end of what is gone."""
+        row = (room, self.author(key_hash), *place)
+        self._database.execute("INSERT OR REPLACE INTO tips VALUES (?, ?, ?, ?)", row)
 
     def set_checkpoint(self, place: Place) -> None:
         self._database.execute("INSERT OR REPLACE INTO checkpoint VALUES (0, ?, ?)", place)
@@ -221,11 +261,23 @@ class Index:
     def checkpoint(self) -> Place | None:
         return self._place("SELECT segment, offset FROM checkpoint", ())
 
-    def rooms(self) -> list[tuple[int, Place, int]]:
-        """Each room's number, the place of its first entry, its newest sequence number."""
+    def rooms(self) -> list[tuple[int, Place, int, int]]:
+        """Each room's number, where its name is, its newest sequence number, and up to which nothing is kept."""
         newest = "SELECT seq FROM entries WHERE room = id ORDER BY seq DESC LIMIT 1"
-        rows = self._database.execute(f"SELECT id, segment, offset, ({newest}) FROM rooms ORDER BY id")  # noqa: S608
-        return [(room, Place(segment, offset), seq) for room, segment, offset, seq in rows]
+        query = f"SELECT id, segment, offset, coalesce(({newest}), floor), floor FROM rooms ORDER BY id"  # noqa: S608
+        rows = self._database.execute(query)
+        return [(room, Place(segment, offset), seq, floor) for room, segment, offset, seq, floor in rows]
+
+    def dropped(self) -> int:
+        """Up to which segment nothing is kept, as far as the index knows."""
+        row = self._database.execute("SELECT segment FROM dropped").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def tip(self, room: int, key_hash: bytes) -> Place | None:
+        """What was kept of a chain whose statements are gone."""
+        author = "(SELECT id FROM authors WHERE key_hash = ?)"
+        query = f"SELECT segment, offset FROM tips WHERE room = ? AND author = {author}"  # noqa: S608
+        return self._place(query, (room, key_hash))
 
     def entry(self, room: int, seq: int) -> Place | None:
         query = "SELECT segment, offset FROM entries JOIN leaves USING (leaf) WHERE room = ? AND seq = ?"
@@ -279,11 +331,10 @@ class Index:
     def device(self, key_hash: bytes) -> Place | None:
         return self._place("SELECT segment, offset FROM devices WHERE key_hash = ?", (key_hash,))
 
-    def presence(self) -> list[tuple[int, int]]:
-        """Room and sequence number of each entry by which someone joined who has not left."""
-        return [
-            (room, seq) for room, seq in self._database.execute("SELECT room, seq FROM presence ORDER BY room, seq")
-        ]
+    def presence(self) -> list[tuple[int, int, Place]]:
+        """Room and number of each entry by which someone joined who has not left, and where their name is."""
+        rows = self._database.execute("SELECT room, seq, segment, offset FROM presence ORDER BY room, seq")
+        return [(room, seq, Place(segment, offset)) for room, seq, segment, offset in rows]
 
     def _place(self, query: str, parameters: Sequence[object]) -> Place | None:
         row = self._database.execute(query, parameters).fetchone()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bisik_protocol.crypto.identity import ServerIdentity
 from bisikd.log.catalogue import Catalogue
+from bisikd.log.dropped import Dropped, open_dropped
 from bisikd.log.errors import IndexDamaged, LogDamaged, LogFailed, full, sentence
 from bisikd.log.facts import read_fact
 from bisikd.log.files import FileSystem
@@ -21,7 +22,7 @@ from bisikd.log.ledger import Disagrees, Staged
 from bisikd.log.merkle import Frontier
 from bisikd.log.recovery import Recovered, Start, recover
 from bisikd.log.replay import Group
-from bisikd.log.segments import Segment, open_segment, segment_path
+from bisikd.log.segments import Segment, dropped_number, open_segment, segment_path
 from bisikd.log.shelf import Shelf
 
 GROUPS_AT_A_TIME = 512  # entered into the index in one transaction
@@ -57,11 +58,15 @@ def _open(files: FileSystem, directory: Path, identity: ServerIdentity, index_pa
     try:
         with _index_errors(shown):
             start = _start(files, directory, identity, index.watermark())
+            _require_same_drop(index, start, dropped_number(files, directory), shown)
         catalogue.load()
+        if start is not None and index.dropped():
+            dropped = open_dropped(files, directory, identity.decryption, identity.signing.public)
+            catalogue.remember_dropped_at(dropped.created_ms if dropped else 0)
         feed = _Feed(catalogue, index)
         with _index_errors(shown):
             keys = identity.decryption, identity.signing.public
-            recovered = recover(files, directory, *keys, start, feed.on_group)
+            recovered = recover(files, directory, *keys, start, feed.on_group, feed.on_dropped)
             feed.flush()
             place = index.checkpoint()
         checkpoint = shelf.read(place).payload if place else None
@@ -70,6 +75,12 @@ def _open(files: FileSystem, directory: Path, identity: ServerIdentity, index_pa
         shelf.close()
         raise
     return Ready(recovered, catalogue, shelf, checkpoint)
+
+
+def _require_same_drop(index: Index, start: Start | None, number: int, shown: Path) -> None:
+    """Raises IndexDamaged for an index from before segments were dropped: it leads to where nothing is."""
+    if start is not None and index.dropped() != number:
+        raise IndexDamaged(shown, "The index does not know what is no longer kept.")
 
 
 def _start(files: FileSystem, directory: Path, identity: ServerIdentity, mark: Watermark | None) -> Start | None:
@@ -116,6 +127,12 @@ class _Feed:
         self._pending += 1
         if self._pending == GROUPS_AT_A_TIME:
             self.flush()
+
+    def on_dropped(self, dropped: Dropped) -> None:
+        """Begin behind what is no longer kept."""
+        self._index.begin()
+        self._catalogue.begin_behind(dropped)
+        self._index.commit()
 
     def flush(self) -> None:
         if self._mark is not None and self._pending:

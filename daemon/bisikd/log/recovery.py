@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bisik_protocol.crypto.identity import DecryptionKey, VerifyKey
+from bisikd.log.dropped import Dropped, open_dropped
 from bisikd.log.errors import LogDamaged
 from bisikd.log.files import FileSystem
 from bisikd.log.merkle import Frontier
@@ -76,16 +77,23 @@ def recover(
     signing: VerifyKey,
     start: Start | None,
     on_group: Callable[[Segment, Group, Frontier], None],
+    on_dropped: Callable[[Dropped], None] = lambda dropped: None,
 ) -> Recovered:
     """Read what lies behind `start`, hand each settled group on, and cut off an unfinished end.
+
+    Without a start, what is no longer kept comes first.
 
     Raises LogDamaged, having changed nothing, wherever the rules refuse; OSError if the disk does.
     """
     tree, length = start.tree if start else Frontier(), 0
     numbers = list_segments(files, directory)
+    dropped = open_dropped(files, directory, key, signing) if start is None else None
     if start is not None:
-        _check_older(files, directory, start.number, signing)
-    for number in numbers[(start.number if start else 1) - 1 :]:
+        _check_older(files, directory, numbers[0], start.number, signing)
+    if dropped is not None:
+        tree, length = dropped.tree.copy(), dropped.previous_bytes
+        on_dropped(dropped)
+    for number in [number for number in numbers if start is None or number >= start.number]:
         path = segment_path(directory, number)
         segment = open_segment(files, path, number, key, signing)
         with closing(segment.file):
@@ -109,17 +117,17 @@ def recover(
     return Recovered(numbers[-1] if numbers else 0, length, tree)
 
 
-def _check_older(files: FileSystem, directory: Path, newest: int, signing: VerifyKey) -> None:
+def _check_older(files: FileSystem, directory: Path, oldest: int, newest: int, signing: VerifyKey) -> None:
     """Raises LogDamaged unless every segment up to `newest` is there, genuine, and as long as the next one says.
 
     A small read each: it finds what was lost, cut, replaced or mixed up among segments that need not be read again.
     What has changed inside them shows when it is read, or to `verify`.
     """
     length = tree_size = 0
-    for number in range(1, newest + 1):
+    for number in range(oldest, newest + 1):
         path = segment_path(directory, number)
         header, size = look_at_segment(files, path, number, signing)
-        if header.previous_bytes != length:
+        if header.previous_bytes != length and (number > oldest or oldest == 1):
             previous = segment_path(directory, number - 1)
             wrong = f"This segment is {length} bytes long, and was {header.previous_bytes} when the next one began."
             raise LogDamaged(previous, min(length, header.previous_bytes), wrong)

@@ -120,7 +120,7 @@ class Replay:
                 head = read_checkpoint_untrusted(record.payload)
                 agrees = (head.size, leaves, head.root) == (tree.size, 0, tree.root())
             else:
-                agrees = not leaves and not record.payload
+                agrees = record.kind is RecordKind.SYNCED and not leaves and not record.payload
         except (Malformed, RemoteProtocolError):
             agrees = False
         if not agrees:

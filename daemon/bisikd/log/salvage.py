@@ -15,12 +15,15 @@ from typing import Final
 from bisik_protocol.chat.messages import OPERATOR, Act, ModerationEntry
 from bisik_protocol.chat.statements import STATEMENT_CONTEXT
 from bisik_protocol.crypto.identity import DecryptionKey, ServerIdentity, VerifyKey
+from bisikd.log.dropped import open_dropped
 from bisikd.log.errors import LogDamaged, LogError, sentence
 from bisikd.log.facts import (
     ChainFact,
     DeviceFact,
     Fact,
+    Kept,
     MessageFact,
+    RoomFact,
     chain_record,
     device_record,
     entry_record,
@@ -29,7 +32,7 @@ from bisikd.log.facts import (
 from bisikd.log.files import REAL_FILES, FileSystem
 from bisikd.log.format import Malformed, Record
 from bisikd.log.replay import Leaf, find_record, read_records, start_of
-from bisikd.log.segments import Segment, open_segment, segment_numbers, segment_path
+from bisikd.log.segments import Segment, dropped_number, open_segment, segment_numbers, segment_path
 from bisikd.log.store import Log
 
 GROUP_RECORDS: Final = 200
@@ -44,6 +47,9 @@ class SalvageReport:
     copied: int = 0  # leaves of the old log
     messages: int = 0
     lost_entries: dict[str, int] = field(default_factory=dict)  # room -> numbers that are marked as lost
+    dropped_entries: dict[str, int] = field(
+        default_factory=dict
+    )  # room -> numbers that were dropped before, not lost
     lost_links: int = 0  # places where a device's chain goes on across a loss
     damage: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -71,19 +77,34 @@ def salvage_log(
     report = SalvageReport()
     keys = identity.decryption, identity.signing.public
     known = dict(devices or {})
+    dropped = _dropped(files, source, *keys, report)
+    known |= {fact.key_hash: fact.device.modulus for fact in dropped if isinstance(fact, DeviceFact)}
     for _, leaf in _leaves(files, source, *keys, SalvageReport()):
         fact = _fact(leaf)
         if isinstance(fact, DeviceFact):
             known[fact.key_hash] = fact.device.modulus
     log = Log.open(destination, identity, now_ms=now_ms)
     try:
-        copy = _Copy(log, known, report)
+        copy = _Copy(log, known, report, {fact.room: fact.head for fact in dropped if isinstance(fact, RoomFact)})
+        copy.begin_behind()
         for segment, leaf in _leaves(files, source, *keys, report):
             copy.take(segment, leaf)
         copy.flush()
     finally:
         log.close()
     return report
+
+
+def _dropped(
+    files: FileSystem, directory: Path, key: DecryptionKey, signing: VerifyKey, report: SalvageReport
+) -> list[Kept]:
+    """What is known of segments that were dropped."""
+    try:
+        dropped = open_dropped(files, directory, key, signing)
+    except LogDamaged as error:
+        _say(report.damage, f"{error} Nothing is known of what was dropped before.")
+        return []
+    return [fact for _, fact in dropped.kept] if dropped else []
 
 
 def _leaves(
@@ -93,7 +114,7 @@ def _leaves(
     numbers = segment_numbers(files, directory)
     if not numbers:
         raise LogError(f"There is no segment of a log in {directory}.")
-    for number in range(1, numbers[-1] + 1):
+    for number in range(dropped_number(files, directory) + 1, numbers[-1] + 1):
         path = segment_path(directory, number)
         try:
             segment = open_segment(files, path, number, key, signing)
@@ -129,15 +150,21 @@ def _fact(leaf: Leaf) -> Fact | None:
 class _Copy:
     """Appends leaves to the new log so that it keeps its rules."""
 
-    def __init__(self, log: Log, devices: Devices, report: SalvageReport) -> None:
+    def __init__(self, log: Log, devices: Devices, report: SalvageReport, floors: Mapping[str, int]) -> None:
         self._log = log
         self._devices = devices
         self._report = report
         self._keys: dict[bytes, VerifyKey] = {}
         self._names: dict[bytes, str] = {}
+        self._floors = floors  # up to here a room's entries were dropped before
         self._heads: dict[str, int] = {}
         self._tips: dict[tuple[str, bytes], tuple[int, bytes]] = {}
         self._group: list[Record] = []
+
+    def begin_behind(self) -> None:
+        """Mark what had been dropped, so that rooms go on where they were."""
+        for room, head in self._floors.items():
+            self._mark(room, head + 1, 0)
 
     def take(self, segment: Segment, leaf: Leaf) -> None:
         """The next leaf of the old log."""
@@ -188,16 +215,24 @@ class _Copy:
         head = self._heads.get(entry.room, 0)
         if entry.seq <= head:
             return False
-        for seq in range(head + 1, entry.seq):
-            lost = ModerationEntry(entry.room, seq, entry.time, OPERATOR, Act.LOST, "", None, "")
-            self._group.append(entry_record(lost))
-            self._report.lost_entries[entry.room] = self._report.lost_entries.get(entry.room, 0) + 1
-            if len(self._group) >= GROUP_RECORDS:
-                self.flush()
+        self._mark(entry.room, entry.seq, entry.time)
         self._heads[entry.room] = entry.seq
         if isinstance(fact, MessageFact):
             self._link(fact)
         return True
+
+    def _mark(self, room: str, before: int, time_ms: int) -> None:
+        """Take every free number of a room below `before` with an entry that says why nothing stands there."""
+        for seq in range(self._heads.get(room, 0) + 1, before):
+            gone = seq <= self._floors.get(room, 0)
+            act, counts = (
+                (Act.DROPPED, self._report.dropped_entries) if gone else (Act.LOST, self._report.lost_entries)
+            )
+            self._group.append(entry_record(ModerationEntry(room, seq, time_ms, OPERATOR, act, "", None, "")))
+            counts[room] = counts.get(room, 0) + 1
+            if len(self._group) >= GROUP_RECORDS:
+                self.flush()
+        self._heads[room] = max(self._heads.get(room, 0), before - 1)
 
     def _link(self, fact: MessageFact) -> None:
         statement, chain = fact.statement, (fact.entry.room, fact.statement.author)

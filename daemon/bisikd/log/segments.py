@@ -30,6 +30,7 @@ from bisikd.log.merkle import Frontier
 from bisikd.log.sealing import SegmentOpener, SegmentSealer
 
 _NAME = re.compile(r"([0-9]{8,})\.segment")
+_DROPPED_NAME = re.compile(r"([0-9]{8,})\.dropped")
 _UNFINISHED: Final = ".unfinished"
 
 
@@ -66,19 +67,41 @@ def segment_numbers(files: FileSystem, directory: Path) -> list[int]:
     return sorted(int(match[1]) for name in files.names(directory) if (match := _NAME.fullmatch(name)))
 
 
+def dropped_path(directory: Path, number: int) -> Path:
+    """The file that stands for the segments up to `number`, which are not kept any more."""
+    return directory / f"{number:08}.dropped"
+
+
+def dropped_number(files: FileSystem, directory: Path) -> int:
+    """Up to which segment nothing is kept any more; 0 if everything is."""
+    return max(
+        (int(match[1]) for name in files.names(directory) if (match := _DROPPED_NAME.fullmatch(name))), default=0
+    )
+
+
 def list_segments(files: FileSystem, directory: Path) -> list[int]:
-    """The numbers of the segments, rising from 1 without a gap. Raises LogDamaged if one is missing."""
-    numbers = segment_numbers(files, directory)
-    for expected, number in enumerate(numbers, start=1):
+    """The numbers of the segments, rising from 1, or behind what was dropped, without a gap.
+
+    Raises LogDamaged if one is missing.
+    """
+    dropped = dropped_number(files, directory)
+    numbers = [number for number in segment_numbers(files, directory) if number > dropped]
+    if dropped and not numbers:
+        raise LogDamaged(segment_path(directory, dropped + 1), 0, "This segment of the log is missing.")
+    for expected, number in enumerate(numbers, start=dropped + 1):
         if number != expected:
             raise LogDamaged(segment_path(directory, expected), 0, "This segment of the log is missing.")
     return numbers
 
 
 def remove_unfinished(files: FileSystem, directory: Path) -> None:
-    """Remove what a crash left of segments that never got their name; nothing was ever stored in them."""
+    """Remove what a crash left: segments that never got their name, and those that were dropped already."""
+    dropped = dropped_number(files, directory)
     for name in files.names(directory):
-        if name.endswith(_UNFINISHED):
+        old = _NAME.fullmatch(name)
+        older = _DROPPED_NAME.fullmatch(name)
+        superseded = (old and int(old[1]) <= dropped) or (older and int(older[1]) < dropped)
+        if name.endswith(_UNFINISHED) or superseded:
             files.remove(directory / name)
 
 
@@ -93,8 +116,12 @@ def create_segment(
     identity: ServerIdentity,
     auditor: EncryptionKey | None,
     random: Callable[[int], bytes],
+    context: bytes = HEADER_CONTEXT,
+    body: Callable[[SegmentSealer, int], bytes] | None = None,
 ) -> NewSegment:
     """Make segment `number`, on the disk when this returns, under a key that exists nowhere else.
+
+    With a `body`, which is given the sealer and where to begin, it is the file of a drop, and whole.
 
     Raises LogFull or LogFailed.
     """
@@ -110,11 +137,12 @@ def create_segment(
         commitment=key_commitment(key),
         keys=tuple(WrappedKey(recipient=key_hash(to), wrapped=to.encrypt(key)) for to in recipients),
     )
-    header = unsigned.signed(identity.signing.sign(HEADER_CONTEXT, unsigned.unsigned()))
+    header = unsigned.signed(identity.signing.sign(context, unsigned.unsigned()))
     data = header.to_bytes()
-    path = segment_path(directory, number)
-    file = _create_whole(files, path, data)
+    path = segment_path(directory, number) if body is None else dropped_path(directory, number)
     header_hash = sha256(data).digest()
+    sealed = b"" if body is None else body(SegmentSealer(key, header_hash, random), len(data))
+    file = _create_whole(files, path, data + sealed)
     segment = Segment(path, header, len(data), header_hash, file, SegmentOpener(key, header_hash))
     return NewSegment(segment, SegmentSealer(key, header_hash, random))
 
@@ -157,7 +185,14 @@ def write_all(file: File, offset: int, data: bytes) -> None:
 
 
 def open_segment(
-    files: FileSystem, path: Path, number: int, key: DecryptionKey, signing: VerifyKey, *, writable: bool = False
+    files: FileSystem,
+    path: Path,
+    number: int,
+    key: DecryptionKey,
+    signing: VerifyKey,
+    *,
+    writable: bool = False,
+    context: bytes = HEADER_CONTEXT,
 ) -> Segment:
     """Open segment `number` at `path`. Raises LogDamaged if it is not one that this server made, whole and for us."""
     try:
@@ -165,7 +200,7 @@ def open_segment(
     except FileNotFoundError:
         raise LogDamaged(path, 0, "This segment of the log is missing.") from None
     try:
-        header = _genuine_header(file, number, signing)
+        header = _genuine_header(file, number, signing, context)
         secret = _unwrap(header, key)
     except Malformed as error:
         file.close()
@@ -192,10 +227,10 @@ def look_at_segment(files: FileSystem, path: Path, number: int, signing: VerifyK
         file.close()
 
 
-def _genuine_header(file: File, number: int, signing: VerifyKey) -> SegmentHeader:
+def _genuine_header(file: File, number: int, signing: VerifyKey, context: bytes = HEADER_CONTEXT) -> SegmentHeader:
     """The header that this server made for this number. Raises Malformed."""
     header = read_header(file.read(0, MAX_HEADER_BYTES))
-    if not signing.verify(HEADER_CONTEXT, header.unsigned(), header.signature):
+    if not signing.verify(context, header.unsigned(), header.signature):
         raise Malformed("this header was not signed by this server: it is damaged, or of another server's log")
     if header.number != number:
         raise Malformed(f"this is segment {header.number} under the name of segment {number}")

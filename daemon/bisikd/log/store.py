@@ -14,6 +14,7 @@ from threading import Lock, RLock
 from bisik_protocol.chat.checkpoint import Checkpoint, origin_of, read_checkpoint_untrusted, sign_checkpoint
 from bisik_protocol.crypto.identity import EncryptionKey, ServerIdentity
 from bisik_protocol.errors import LocalProtocolError
+from bisikd.log.dropped import dropped_leaves, write_dropped
 from bisikd.log.errors import LogError, LogFailed, LogFull, failed, full, is_full, sentence
 from bisikd.log.facts import read_fact
 from bisikd.log.files import REAL_FILES, FileSystem
@@ -22,7 +23,16 @@ from bisikd.log.index import INDEX_NAME, Place, Watermark
 from bisikd.log.ledger import Disagrees, Staged
 from bisikd.log.merkle import Frontier
 from bisikd.log.opening import Ready, open_recovered
-from bisikd.log.segments import NewSegment, create_segment, remove_unfinished
+from bisikd.log.retention import Keep, Sealed, last_to_go
+from bisikd.log.segments import (
+    NewSegment,
+    Segment,
+    create_segment,
+    list_segments,
+    look_at_segment,
+    remove_unfinished,
+    segment_path,
+)
 from bisikd.log.writer import SegmentWriter
 
 
@@ -172,6 +182,59 @@ class Log:
             self._require_usable()
             self._write_checkpoint()
         return self.checkpoint()
+
+    def prune(self, keep: Keep) -> int:
+        """Drop the oldest segments that `keep` lets go; how many leaves went. One thread at a time.
+
+        What is left of them is a signed file with their leaves' hashes and what later leaves build on. Reads all
+        that goes, for seconds; appending and reading go on meanwhile. Raises LogDamaged, having dropped nothing,
+        LogFull or LogFailed.
+        """
+        maker = self._maker
+        with self._appending:
+            self._require_usable()
+            created_ms = self._writer.segment.header.created_ms
+            old = keep.segment_ms is not None and maker.now_ms() - created_ms >= keep.segment_ms
+            if old and self._writer.tree.size > self._writer.segment.header.tree_size:
+                self._rotate()
+            newest, newest_bytes = self._writer.segment, self._writer.size
+        try:
+            last = last_to_go(keep, self._sealed(newest), newest_bytes, maker.now_ms())
+            if last == 0:
+                return 0
+            before = dropped_leaves(maker.files, maker.directory, maker.identity)
+            dropped = write_dropped(
+                maker.files,
+                maker.directory,
+                last,
+                identity=maker.identity,
+                auditor=maker.auditor,
+                created_ms=maker.now_ms(),
+                random=maker.random,
+            )
+            with self._lock, self._fatal():
+                self._catalogue.drop(dropped)
+            with self._appending:  # no segment is half made meanwhile
+                remove_unfinished(maker.files, maker.directory)
+        except OSError as error:
+            raise failed(maker.directory, error) from error
+        return dropped.tree.size - before
+
+    def _sealed(self, newest: Segment) -> list[Sealed]:
+        """The segments before the newest, but from that on which holds the newest checkpoint. Raises LogDamaged."""
+        files, directory = self._maker.files, self._maker.directory
+        signing = self._maker.identity.signing.public
+        with self._lock:
+            kept_from = self._catalogue.checkpoint_segment() or newest.number
+        found, sizes = [], list[tuple[int, int]]()
+        for number in list_segments(files, directory):
+            if number > newest.number:
+                break
+            header, size = look_at_segment(files, segment_path(directory, number), number, signing)
+            if sizes and sizes[-1][0] < kept_from:
+                found.append(Sealed(*sizes[-1], header.created_ms))
+            sizes.append((number, size))
+        return found
 
     def close(self) -> None:
         """Sign the head, and end. Raises LogFailed if the disk fails at that; the log is closed all the same."""

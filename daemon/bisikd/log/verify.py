@@ -15,8 +15,9 @@ from bisik_protocol.chat.statements import STATEMENT_CONTEXT
 from bisik_protocol.chat.tree import EMPTY_ROOT
 from bisik_protocol.crypto.identity import DecryptionKey, VerifyKey
 from bisik_protocol.errors import RemoteProtocolError
+from bisikd.log.dropped import Dropped, open_dropped
 from bisikd.log.errors import LogDamaged, sentence
-from bisikd.log.facts import ChainFact, DeviceFact, Fact, MessageFact, ModerationFact, read_fact
+from bisikd.log.facts import ChainFact, DeviceFact, Fact, MessageFact, ModerationFact, RoomFact, read_fact
 from bisikd.log.files import REAL_FILES, FileSystem
 from bisikd.log.format import Malformed, RecordKind
 from bisikd.log.ledger import NO_TIP, Chain, Disagrees, Staged, Tip
@@ -37,6 +38,9 @@ class Report:
     messages: int = 0
     commits: int = 0
     checkpoints: int = 0
+    dropped_segments: int = 0  # the first so many are not kept any more, as a signed drop says
+    dropped_records: int = 0
+    dropped_ms: int = 0  # when; milliseconds since the epoch
     losses: int = 0  # entries and links that a salvage said were lost
     unfinished_bytes: int = 0  # at the end: never acknowledged; the next start cuts them off
     root: bytes = EMPTY_ROOT
@@ -84,7 +88,7 @@ def verify_log(
     report = Report()
     check = _Check(report)
     try:
-        for segment, group, tree in _groups(files, directory, key, signing, report, on_bytes):
+        for segment, group, tree in _groups(files, directory, key, signing, report, on_bytes, check.dropped):
             check.group(segment, group, tree, signing)
     except LogDamaged as error:
         report.problems.append(f"{error} Nothing behind this was checked.")
@@ -112,11 +116,19 @@ def _groups(
     signing: VerifyKey,
     report: Report,
     on_bytes: OnBytes | None,
+    on_dropped: Callable[[Dropped], None] | None = None,
 ) -> Iterator[tuple[Segment, Group, Frontier]]:
     """Every settled group with the tree after it. Raises LogDamaged where recovery would refuse."""
     tree, length, before = Frontier(), 0, 0
     with _readable(directory):
         numbers = list_segments(files, directory)
+        dropped = open_dropped(files, directory, key, signing)
+    if dropped is not None:
+        tree, length = dropped.tree, dropped.previous_bytes
+        report.dropped_segments, report.dropped_records = dropped.number, dropped.tree.size
+        report.dropped_ms = dropped.created_ms
+        if on_dropped is not None:
+            on_dropped(dropped)
     for number in numbers:
         path = segment_path(directory, number)
         with _readable(path):
@@ -175,6 +187,17 @@ class _Check:
         self._report = report
         self._known = _Known()
         self._keys: dict[bytes, VerifyKey] = {}
+
+    def dropped(self, dropped: Dropped) -> None:
+        """Go on from what was so when segments were dropped."""
+        for _, fact in dropped.kept:
+            if isinstance(fact, RoomFact):
+                self._known.heads[fact.room] = fact.head
+            elif isinstance(fact, ChainFact):
+                self._known.tips[fact.room, fact.key_hash] = fact.seq, fact.hash
+            elif isinstance(fact, DeviceFact):
+                self._keys[fact.key_hash] = fact.key
+                self._known.names[fact.key_hash] = fact.device.name
 
     def group(self, segment: Segment, group: Group, tree: Frontier, signing: VerifyKey) -> None:
         report = self._report

@@ -94,6 +94,7 @@ class Act(Enum):
     WRITABLE = "writable"
     ALLOW = "allow"  # into a private room
     DISALLOW = "disallow"
+    DROPPED = "dropped"  # nobody's: what stood under this number is no longer kept
     LOST = "lost"  # nobody's: what stood under this number was lost with a damaged part of the log
 
 

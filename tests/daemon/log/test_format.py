@@ -128,8 +128,8 @@ def test_a_whole_record_has_a_prefix() -> None:
         (80, 0x01),  # shorter than an empty leaf
         (MAX_RECORD_BYTES + 1, 0x01),
         (100, 0x00),
-        (100, 0x03),
-        (100, 0x13),
+        (100, 0x04),
+        (100, 0x15),
     ],
 )
 def test_a_prefix_that_cannot_be_is_none(length: int, kind: int) -> None:
@@ -155,9 +155,9 @@ def test_a_leaf_carries_salt_and_hash_and_the_others_do_not() -> None:
     assert record_length(RecordKind.DEVICE, MAX_PAYLOAD_BYTES) == MAX_RECORD_BYTES
 
 
-def test_only_entries_and_devices_are_leaves() -> None:
+def test_only_what_is_said_and_known_are_leaves() -> None:
     """Kinds below 0x10."""
-    assert [kind.name for kind in RecordKind if kind.is_leaf] == ["ENTRY", "DEVICE"]
+    assert [kind.name for kind in RecordKind if kind.is_leaf] == ["ENTRY", "DEVICE", "CHAIN"]
 
 
 def test_the_tag_covers_segment_place_and_prefix() -> None:
