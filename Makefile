@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: demo test test-systemd measure-service soak soak-log soak-flood bench check format clean soak-client man
+.PHONY: demo test test-systemd measure-service soak soak-log soak-flood bench pictures check format clean soak-client man
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +46,9 @@ soak-client: $(STAMP)  ## Kill a client while it sends: KILLS=200 BUDGET=600 SEE
 
 man: $(STAMP)  ## Write the man pages again, from the source of --help.
 	$(BIN)/python -m tests.support.manual
+
+pictures: $(STAMP)  ## The screen, as docs/pictures shows it.
+	$(BIN)/python -m tests.client.tui.pictures
 
 check: $(STAMP)  ## Format, lint, types, import contracts.
 	$(BIN)/ruff format --check .

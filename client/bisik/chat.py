@@ -210,6 +210,10 @@ class Chat(Moderating):
         self._remember(name, presence)
         self._link.kick()
 
+    def caught_up(self, room: str) -> bool:
+        """Whether everything that was said in a room before this moment has come, and was taken from `events`."""
+        return not self.has_events and self._conversation.caught_up(room_name(room))
+
     def seen(self, room: str) -> int | None:
         """The newest entry of a room that a person has had on the screen here; None where nobody ever looked."""
         name = room_name(room)

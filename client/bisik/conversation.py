@@ -177,6 +177,11 @@ class Conversation:
         """The rooms that are followed."""
         return [name for name, room in self._rooms.items() if room.feed.presence is not Presence.WRITER]
 
+    def caught_up(self, name: str) -> bool:
+        """Whether a room was joined, and all that the server was then known to have of it has come."""
+        room = self._rooms.get(name)
+        return room is not None and room.feed.caught_up
+
     def topic(self, name: str) -> str:
         """The topic of a room that is followed, as the server last said."""
         room = self._rooms.get(name)

@@ -43,6 +43,11 @@ class RoomFeed:
     def position(self) -> int | None:
         return self._position
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether the room was joined, and everything that the server is known to have was taken out."""
+        return self.lane is not None and self._position is not None and self._position >= self.head
+
     def join_request(self, number: int) -> JoinRoom:
         return JoinRoom(number, self.room, self.presence, self._position, self._history)
 

@@ -142,11 +142,11 @@ class Rooms:
             room.trim(hidden=True)
         return ring
 
-    def on_caught_up(self) -> None:
-        """All that was there has come. A room that the person never was in has nothing unread so far."""
-        for room in self:
-            if room.seen is None and room.head:
-                room.seen = room.head
+    def on_caught_up(self, name: str) -> None:
+        """All that was in a room has come. Where the person never was, nothing of that is unread."""
+        room = self._rooms.get(name)
+        if room is not None and room.seen is None:
+            room.seen = room.head
 
     def _on_own(self, event: OwnMessage) -> None:
         room = self._rooms.get(event.room)

@@ -274,8 +274,9 @@ class Session:
         while True:
             self._draw_link(chat)
             self.queued = chat.waiting
-            if not chat.has_events:
-                self._rooms.on_caught_up()
+            for room in self._rooms:
+                if room.seen is None and chat.caught_up(room.name):
+                    self._rooms.on_caught_up(room.name)
             self._save_seen(chat)
             if self._rooms.current is not None:
                 self._rooms.current.topic = chat.topic(self._rooms.current.name)

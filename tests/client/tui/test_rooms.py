@@ -143,7 +143,7 @@ class TestUnread:
         rooms.open("#dapur")
         rooms.show("#lobby")
         assert rooms.handle(message(7, "sari", room="#dapur")) is Ring.NOTHING
-        rooms.on_caught_up()
+        rooms.on_caught_up("#dapur")
         assert rooms.handle(message(8, "sari", room="#dapur")) is Ring.MENTION
 
     def test_the_way_to_what_is_unread(self) -> None:
