@@ -72,7 +72,8 @@ def _breaks(text: str, first: int, width: int) -> Iterator[tuple[int, int]]:
             if used:
                 yield start, _without_blanks(text, start, end)
                 room, used, start = width, 0, match.start()
-            *full, last = _chop(token, room)
+            head = _chop(token, room)[0]
+            *full, last = [head, *_chop(token[len(head) :], width)] if len(head) < len(token) else [head]
             for part in full:
                 yield start, start + len(part)
                 start, room = start + len(part), width
