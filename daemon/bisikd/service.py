@@ -47,6 +47,7 @@ from bisikd.moderation import Moderation, open_moderation
 from bisikd.notify import Notifier
 from bisikd.passwords import Passwords
 from bisikd.reloading import Reloading, reload_for_people
+from bisikd.scraping import open_metrics_socket, serve_metrics
 from bisikd.sessions import Sessions
 from bisikd.sockets import forbid_fragments, open_udp_socket, passed_socket, shown_address
 from bisikd.state import StateDirectory
@@ -243,6 +244,7 @@ class Service:
                     work.start_soon(self._keep_less)
                     work.start_soon(self._heed_hangups)
                     await self._start_administration(work)
+                    self._start_metrics(work)
                     await self._tell_ready(work)
                     work.start_soon(self._wait_for, stop_signal)
                     await self._stop_asked.wait()
@@ -375,6 +377,34 @@ class Service:
             return
         nursery.start_soon(serve_admin, sock, self._commands)
 
+    def _start_metrics(self, nursery: trio.Nursery) -> None:
+        """Raises BisikdError: a daemon that nobody can watch is not what was asked for."""
+        where = self._settings.metrics.listen
+        if where is None:
+            return
+        from bisikd.metrics import CONTENT_TYPE, Metrics, Sources  # noqa: PLC0415 # it brings a lot: for who asks
+
+        state = self._opened.state
+        metrics = Metrics(
+            self._chat,
+            Sources(
+                version=version("bisik"),
+                started_s=wall_clock_ms() / 1000,
+                drops=self._drops,
+                connections=lambda: len(self._endpoint),
+                disk=lambda: disk_status(state.path, state.log_directory),
+            ),
+        )
+        sock = open_metrics_socket(where, state.path)
+        nursery.start_soon(serve_metrics, sock, metrics.text, CONTENT_TYPE)
+
+    def _drops(self) -> "Counter[str]":
+        """Everything that was not taken, by reason."""
+        drops = Counter(self._endpoint.drops) + self._driver.counters
+        if self._sessions is not None:
+            drops.update({f"session-{reason}": count for reason, count in self._sessions.counters.items()})
+        return drops
+
     def _put_out(self, name: str, code: CloseCode, reason: str) -> None:
         if self._sessions is not None:
             self._sessions.put_out(name, code, reason)
@@ -425,9 +455,6 @@ class Service:
         now = trio.current_time()
         journal = self._chat.journal
         sessions = self._sessions or ()
-        drops = Counter(self._endpoint.drops) + self._driver.counters
-        if self._sessions is not None:
-            drops.update({f"session-{reason}": count for reason, count in self._sessions.counters.items()})
         return {
             "type": "status",
             "version": version("bisik"),
@@ -440,7 +467,7 @@ class Service:
                 disk_status, self._opened.state.path, self._opened.state.log_directory
             ),
             "users": len(self._opened.users),
-            "drops": dict(drops),
+            "drops": dict(self._drops()),
             "refused": dict(self._chat.refusals),
             "log": {
                 "size": self._opened.log.tree_size,

@@ -7,7 +7,7 @@ what came on a room's lane. Passwords cost almost nothing; everything else is th
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ from bisik_protocol.chat.statements import (
 )
 from bisik_protocol.crypto.identity import SigningKey
 from bisik_protocol.transport.events import Closed, ConnectionEvent, LaneDrained, MessageReceived
+from bisik_protocol.transport.stats import ConnectionStats
 from bisikd.blocking import Blocking
 from bisikd.chat import Chat
 from bisikd.config import Limits
@@ -112,6 +113,11 @@ class FakeConnection:
 
     def backlog(self, lane: int) -> int:
         return self._backlog.get(lane, 0)
+
+    def stats(self, now: float) -> ConnectionStats:
+        """All zero but the round trip."""
+        zeros: dict[str, Any] = dict.fromkeys((field.name for field in fields(ConnectionStats)), 0)
+        return ConnectionStats(**zeros | {"srtt_s": 0.05})
 
     def next_event(self) -> ConnectionEvent | None:
         return self._events.popleft() if self._events else None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bisik_protocol.chat.invite import parse_endpoint
+from bisik_protocol.chat.invite import parse_endpoint, parse_port
 from bisikd.config.listening import ListenAddress, parse_listen
 from bisikd.log.retention import parse_keep
 
@@ -107,6 +107,24 @@ def _keep(value: object) -> str:
     return text
 
 
-KEEP: Final = Kind("a length of time or a size, like 90d or 20GB", _keep)
+def _metrics_listen(value: object) -> str:
+    """`unix:PATH`, or a port of this machine alone: nobody needs a password to read the numbers."""
+    where = _text(value)
+    if where.startswith("unix:") and len(where) > len("unix:"):
+        return where
+    host, colon, port = where.rpartition(":")
+    if not colon or host not in ("127.0.0.1", "[::1]"):
+        raise ValueError(
+            f"{where!r} is no place for metrics: write unix:PATH, or 127.0.0.1:PORT, which only this machine reaches."
+        )
+    try:
+        parse_port(port, lowest=0)
+    except ValueError as error:
+        raise ValueError(f"{where!r} is no place for metrics: {error}") from None
+    return where
+
+
 LISTEN: Final = Kind("a text in quotes", lambda value: parse_listen(_text(value)), show=ListenAddress.as_text)
 PUBLIC_HOST: Final = Kind("a text in quotes", _public_host)
+METRICS_LISTEN: Final = Kind("a text in quotes", _metrics_listen)
+KEEP: Final = Kind("a length of time or a size, like 90d or 20GB", _keep)

@@ -105,6 +105,19 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """Numbers for Prometheus."""
+
+    listen: str | None = key(
+        None,
+        kinds.METRICS_LISTEN,
+        "Where Prometheus reads them, by HTTP at /metrics: unix:PATH (a relative one is in the state directory), or\n"
+        "127.0.0.1:PORT. Under the shipped systemd units the service has no network: use unix:PATH there.",
+        restart=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a run of the daemon goes by."""
 
@@ -120,6 +133,7 @@ class Settings:
         None, kinds.PUBLIC_HOST, "What invites say, HOST or HOST:PORT, where that is not the address listened on."
     )
     limits: Limits = table(Limits, "Upper bounds for everything that people outside can make grow.")
+    metrics: MetricsSettings = table(MetricsSettings, "Numbers about the running daemon, for Prometheus.")
     log: LogSettings = table(LogSettings, "The encrypted log of everything that is said.")
 
 
