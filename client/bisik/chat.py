@@ -124,6 +124,10 @@ class Chat(Moderating):
             raise outcomes[0]
         return outcomes[0]
 
+    def why_waiting(self, room: str) -> str | None:
+        """Why the server takes nothing more in a room just now; None where nothing is known to be in the way."""
+        return self._conversation.why_waiting(room_name(room))
+
     @property
     def waiting(self) -> int:
         """How many messages are in the outbox."""

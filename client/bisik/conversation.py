@@ -54,7 +54,8 @@ class _Room:
     posting: Posting
     joining: list[OnRoom] = field(default_factory=list)
     topic: str = ""
-    told_to_wait: bool = False
+    why_waiting: str | None = None
+    """Why the server takes nothing more in the room just now."""
 
     @property
     def feed(self) -> RoomFeed:
@@ -186,6 +187,11 @@ class Conversation:
         """The topic of a room that is followed, as the server last said."""
         room = self._rooms.get(name)
         return "" if room is None else room.topic
+
+    def why_waiting(self, name: str) -> str | None:
+        """Why the server takes nothing more in a room just now, in a sentence for a person."""
+        room = self._rooms.get(name)
+        return None if room is None else room.why_waiting
 
     def next_event(self) -> Event | None:
         """The next event for the reader, or None. Asking means that the one before was dealt with."""
@@ -475,9 +481,11 @@ class Conversation:
     def _on_post_refused(self, room: _Room, refused: messages.PostRefused, now: float) -> None:
         waits = room.posting.retry_at
         gave_up = room.posting.on_refused(refused, now)
-        if refused.code is Code.TRY_LATER and room.posting.retry_at not in (None, waits) and not room.told_to_wait:
-            room.told_to_wait = True  # once, until it has gone out
-            self.reader.put_side(Notice(room=refused.room, text=refused.text))
+        if (
+            room.posting.retry_at not in (None, waits) and room.why_waiting is None
+        ):  # told once, until it has gone out
+            room.why_waiting = _no_room_left() if refused.code is Code.STORAGE else refused.text
+            self.reader.put_side(Notice(room=refused.room, text=room.why_waiting))
         if gave_up is not None:
             event = OwnMessage(state="failed", room=refused.room, outbox_id=gave_up, reason=refused.text)
             self.reader.put_side(event)
@@ -490,5 +498,14 @@ class Conversation:
             return
         self._posts += [(room.feed.lane, post) for post in room.posting.posts()]
         if room.posting.idle:
-            room.told_to_wait = False
+            if room.why_waiting == _no_room_left():
+                self.reader.put_side(Notice(room=room.feed.room, text=_("The server stores messages again.")))
+            room.why_waiting = None
             self.waiters.tell_room(room.feed.room)
+
+
+def _no_room_left() -> str:
+    return _(
+        "The server has no room left to store messages. What you write is kept here, and goes out by itself once"
+        " there is room."
+    )

@@ -76,5 +76,5 @@ async def _send(*, room: str, text: str, timeout_s: float, home: Home, as_json: 
                 fields = {"room": receipt.room, "seq": receipt.seq, "id": receipt.id, "time": receipt.time}
                 put_json({"type": "stored", **fields})
             return
-        why = chat.last_trouble or _("The server has not answered in time.")
+        why = chat.why_waiting(room) or chat.last_trouble or _("The server has not answered in time.")
     raise NotStored(_("{why} The message is kept in the outbox, and goes out with the next command.").format(why=why))
