@@ -36,7 +36,16 @@ from bisik.searching import Searching
 from bisik.store import Store
 from bisik.visit import visit
 from bisik_protocol.chat import messages
-from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, MAX_TEXT_BYTES, MemberInfo, Presence, Reply, Role, RoomInfo
+from bisik_protocol.chat.messages import (
+    MAX_PAGE_ENTRIES,
+    MAX_TEXT_BYTES,
+    DeviceInfo,
+    MemberInfo,
+    Presence,
+    Reply,
+    Role,
+    RoomInfo,
+)
 from bisik_protocol.chat.names import LOBBY, InvalidName, canonical_room
 from bisik_protocol.chat.statements import Kind, Statement, decode_statement_untrusted
 from bisik_protocol.crypto.identity import SigningKey
@@ -263,6 +272,22 @@ class Chat(Moderating):
         reply = await self._ask(partial(messages.SetAway, text=self._conversation.away))
         if not isinstance(reply, messages.Done):
             _no(reply)
+
+    async def devices(self) -> list[DeviceInfo]:
+        """The devices that may log in with one's name, oldest first."""
+        reply = await self._ask(messages.ListDevices)
+        return reply.devices if isinstance(reply, messages.Devices) else _no(reply)
+
+    async def revoke_device(self, key_hash: bytes) -> None:
+        """Take that from a device other than this one. Raises Refused."""
+        reply = await self._ask(partial(messages.RevokeDevice, key_hash=key_hash))
+        if not isinstance(reply, messages.Done):
+            _no(reply)
+
+    @property
+    def device(self) -> bytes:
+        """The hash of this device's key."""
+        return self._conversation.own_key
 
     async def who_confirmed(self, room: str, seq: int) -> messages.Confirmed:
         """Who has an entry of a room that one is in, and who said so by hand. Raises Refused."""

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "who": "Print who is in a room.",
     "config": "Make or show the configuration file.",
     "completion": "Print what a shell needs to complete commands.",
+    "devices": "Print your devices on this server, or revoke one.",
     "servers": "Print the servers that are known here.",
     "verify": "Prove that a message is genuine and in the server's log.",
     "trust-log": "Decide to go on with a server whose log was rolled back or changed.",

@@ -85,9 +85,9 @@ class Conversation:
         """The server asks for patience, in its own words. The connection is to be given up for a while."""
         self._store = store
         self._device = device
-        self._own_key = device.public.key_hash
-        if store.device(self._own_key) is None:
-            store.pin_device(self._own_key, name, device.public.modulus)
+        self.own_key = device.public.key_hash
+        if store.device(self.own_key) is None:
+            store.pin_device(self.own_key, name, device.public.modulus)
         self._requests = Requests()
         self._incoming = Incoming(self.reader, self.authors, self._requests, name=name)
         self._lanes = Lanes()
@@ -294,7 +294,7 @@ class Conversation:
 
     def _on_renamed(self, name: str) -> None:
         """The server's operator has given the account another name."""
-        self.authors.on_renamed(self._own_key, name)
+        self.authors.on_renamed(self.own_key, name)
         self.name = name
         self.on_renamed(name)
         self.reader.put_side(
@@ -431,7 +431,7 @@ class Conversation:
         if isinstance(entry, TopicEntry) and entry.seq > room.feed.head:
             room.topic = entry.topic
         if isinstance(entry, MessageEntry):
-            own = decode_statement_untrusted(entry.statement).author == self._own_key
+            own = decode_statement_untrusted(entry.statement).author == self.own_key
             if own:
                 self._on_own_entry(room, entry)
         self._incoming.on_entry(room.followed, entry, own=own)

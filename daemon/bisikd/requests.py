@@ -26,6 +26,7 @@ from bisik_protocol.chat.messages import (
     Joined,
     JoinRoom,
     LeaveRoom,
+    ListDevices,
     ListMembers,
     ListRooms,
     MemberInfo,
@@ -35,6 +36,7 @@ from bisik_protocol.chat.messages import (
     Refused,
     Reply,
     Request,
+    RevokeDevice,
     RoomInfo,
     Rooms,
     RoomState,
@@ -43,20 +45,13 @@ from bisik_protocol.chat.messages import (
 )
 from bisik_protocol.chat.names import InvalidName, canonical_room
 from bisikd.moderating import moderate
+from bisikd.own_devices import list_devices, revoke_device
 from bisikd.proofs import NotProvable
+from bisikd.refusal import Refusal
 from bisikd.rooms import Membership, Room
 
 if TYPE_CHECKING:
     from bisikd.session import Session
-
-
-class Refusal(Exception):  # noqa: N818 # not an error: an answer
-    """The request is refused; becomes `Refused`."""
-
-    def __init__(self, code: Code, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
 
 
 MAX_LISTED: Final = 450  # rooms, or members with the lately heard first: a reply has to fit into 64 KiB
@@ -298,6 +293,8 @@ _HANDLERS: dict[type, Handler] = {
     ListMembers: _list_members,
     GetHistory: _history,
     SetAway: _set_away,
+    ListDevices: list_devices,
+    RevokeDevice: revoke_device,
     GetConfirmed: _confirmed,
     GetDevice: _device,
     GetRoom: _get_room,

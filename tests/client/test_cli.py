@@ -453,3 +453,24 @@ class TestWaiting:
         assert bisik("send", "--home", tama.home, "#files", "--file", tmp_path / "none").returncode == 2
         assert bisik("send", "--home", tama.home, "#files").returncode == 2
         assert bisik("send", "--home", tama.home, "#files", "text", "--file", path).returncode == 2
+
+
+class TestDevices:
+    def test_a_lost_device_is_revoked_from_another(self, shared_daemon: Daemon, tmp_path: Path) -> None:
+        """Listed by its key, named by its first letters; then it is told how to come back."""
+        laptop = shared_daemon.home(tmp_path / "a", key=186)
+        phone = shared_daemon.home(tmp_path / "b", key=187)
+        done = bisik("register", shared_daemon.invite, "--name", "loser", "--home", laptop)
+        id_file = tmp_path / "id"
+        id_file.write_text(done.stdout)
+        again = ("login", shared_daemon.invite, "--name", "loser", "--home", phone, "--id-file", id_file)
+        assert bisik(*again).returncode == 0
+        listed = json_lines(bisik("devices", "--home", laptop, "--json").stdout)
+        assert [(line["this"], line["online"]) for line in listed] == [(True, True), (False, False)]
+        assert len(bisik("devices", "--home", laptop).stdout.splitlines()) == 2
+        assert bisik("devices", "--home", laptop, "--revoke", "").returncode == 2
+        assert bisik("devices", "--home", laptop, "--revoke", listed[0]["device"]).returncode == 1
+        assert bisik("devices", "--home", laptop, "--revoke", listed[1]["device"][:16]).returncode == 0
+        refused = bisik("who", "--home", phone)
+        assert refused.returncode == 1
+        assert "bisik login INVITE" in refused.stderr

@@ -3,6 +3,7 @@
 import pytest
 
 from bisikd import invitation
+from bisikd.commands.invite import shown_link
 from bisikd.invitation import public_endpoint
 
 
@@ -30,3 +31,14 @@ def test_what_an_invite_names(
     """The operator's word; else the address listened on; else, for all addresses, this machine's own."""
     monkeypatch.setattr(invitation, "primary_address", lambda: "primary")
     assert public_endpoint(public_host, bound) == expected
+
+
+def test_a_link_is_shown_as_a_picture_too() -> None:
+    """In half blocks, with the link itself below it; without the wish only the link."""
+    link = "bisik://chat.example.org:9999/?fp=" + "a" * 52 + "&join=k7mq-2hfd-x9wt-3bnr"
+    *picture, below = shown_link(link, qr=True).splitlines()
+    assert below == link
+    assert len(picture) > 15
+    assert set("█▀▄") & set("".join(picture))
+    assert max(map(len, picture)) <= 80
+    assert shown_link(link, qr=False) == link

@@ -5,6 +5,7 @@ The running daemon does it; where none runs, the state's lock is taken and the f
 
 import json
 import time
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +21,30 @@ from bisikd.invites import MAX_LABEL_CHARACTERS, MAX_USES, open_invites
 from bisikd.state import StateDirectory
 
 OVER: Final = "over: it "
+qr_option: Final = click.option("--qr", is_flag=True, help="As a picture for a camera too.")
+
+
+def shown_link(link: str, *, qr: bool) -> str:
+    """The link, and with `qr` above it a QR code of half blocks, for any terminal."""
+    if not qr:
+        return link
+    import segno  # noqa: PLC0415 # nobody else needs it
+
+    picture = StringIO()
+    segno.make(link, error="l").terminal(picture, compact=True)
+    return f"{picture.getvalue()}{link}"
 
 
 @click.group(invoke_without_command=True)
 @state_option
 @config_option
 @click.option("--renew", is_flag=True, help="Make a new join password first. Members stay members.")
+@qr_option
 @json_option
 @click.pass_context
-def invite(context: click.Context, state: Path | None, config: Path | None, renew: bool, as_json: bool) -> None:
+def invite(
+    context: click.Context, state: Path | None, config: Path | None, renew: bool, qr: bool, as_json: bool
+) -> None:
     """Print the invite link, which holds the join password; `invite new` makes others."""
     if context.invoked_subcommand is not None:
         return
@@ -40,7 +56,7 @@ def invite(context: click.Context, state: Path | None, config: Path | None, rene
             with StateDirectory.open_or_create(settings.state) as directory:
                 directory.rotate_join_password()
         ready = ready_of(settings, StateDirectory.open_existing(settings.state)).as_json()
-    click.echo(json.dumps(ready) if as_json else ready["invite"])
+    click.echo(json.dumps(ready) if as_json else shown_link(ready["invite"], qr=qr))
 
 
 @invite.command()
@@ -49,9 +65,16 @@ def invite(context: click.Context, state: Path | None, config: Path | None, rene
 @click.option("--for", "lasts_s", type=DurationType(), metavar="TIME", help="Like 30m, 2h, 7d; else for ever.")
 @click.option("--uses", type=click.IntRange(1, MAX_USES), metavar="N", help="So many people; else any number.")
 @click.option("--label", default="", help="For you to know it by.")
+@qr_option
 @json_option
 def new(
-    state: Path | None, config: Path | None, lasts_s: int | None, uses: int | None, label: str, as_json: bool
+    state: Path | None,
+    config: Path | None,
+    lasts_s: int | None,
+    uses: int | None,
+    label: str,
+    qr: bool,
+    as_json: bool,
 ) -> None:
     """Make an invite with a secret of its own, and print its link. It is shown this once."""
     if len(label) > MAX_LABEL_CHARACTERS:
@@ -64,7 +87,7 @@ def new(
         with StateDirectory.open_or_create(settings.state) as directory:
             record, secret = open_invites(settings.state).create(_now_ms(), **wanted)
             made = made_invite(ready_of(settings, directory), record, secret, _now_ms())
-    click.echo(json.dumps(made) if as_json else made["link"])
+    click.echo(json.dumps(made) if as_json else shown_link(made["link"], qr=qr))
 
 
 @invite.command("list")

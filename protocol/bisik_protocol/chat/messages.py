@@ -175,6 +175,19 @@ class SetAway(Struct, frozen=True, array_like=True, tag="away", forbid_unknown_f
     text: AwayText | None = None
 
 
+class ListDevices(Struct, frozen=True, array_like=True, tag="devices", forbid_unknown_fields=True):
+    """Which devices may log in as the person who asks?"""
+
+    number: RequestNumber
+
+
+class RevokeDevice(Struct, frozen=True, array_like=True, tag="revoke-device", forbid_unknown_fields=True):
+    """Take that right from another device of the person who asks, and end its sessions."""
+
+    number: RequestNumber
+    key_hash: Digest
+
+
 class GetConfirmed(Struct, frozen=True, array_like=True, tag="confirmed", forbid_unknown_fields=True):
     """Who has confirmed entry `seq` of a room that this session is in."""
 
@@ -294,6 +307,8 @@ Request = (
     | ListMembers
     | GetHistory
     | SetAway
+    | ListDevices
+    | RevokeDevice
     | GetConfirmed
     | GetDevice
     | GetRoom
@@ -463,6 +478,19 @@ class Bans(Struct, frozen=True, array_like=True, tag="bans"):
     bans: list[BanInfo]
 
 
+class DeviceInfo(Struct, frozen=True, array_like=True):
+    key_hash: Digest
+    added: Milliseconds  # when it first came in
+    online: bool
+
+
+class Devices(Struct, frozen=True, array_like=True, tag="devices"):
+    """One's own, oldest first."""
+
+    number: RequestNumber
+    devices: list[DeviceInfo]
+
+
 class Confirmed(Struct, frozen=True, array_like=True, tag="confirmed"):
     """The others who have an entry, and those of them who said so themselves; at most MAX_CONFIRMED of each."""
 
@@ -539,6 +567,7 @@ Reply = (
     | Members
     | History
     | Device
+    | Devices
     | Confirmed
     | Consistency
     | Inclusion
