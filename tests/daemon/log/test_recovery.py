@@ -13,6 +13,9 @@ from tests.daemon.log.disks import MemoryFiles
 from tests.daemon.log.talk import Talk
 
 
+STRIDE = 5  # coprime with 8: every place in a byte has its turn
+
+
 @pytest.fixture(scope="module", params=[True, False], ids=["closed", "killed"])
 def small(request: pytest.FixtureRequest) -> Small:
     return small_log(closed=request.param)
@@ -98,10 +101,11 @@ def test_the_log_goes_on_after_every_kind_of_cut(small: Small) -> None:
 
 
 def test_every_flipped_bit_is_refused_or_harmless(small: Small) -> None:
-    """Each bit of a log of 5 KB, with nothing to help but the log: refused at the damaged record, nothing changed.
+    """A bit of each byte and more of a log of 5 KB, with nothing to help but the log: refused, nothing changed.
 
     The one exception is the last record of all, SYNCED, which holds nothing: without it, everything is recovered.
-    Of the log of a killed process, only the segment that ends otherwise than the other is taken.
+    Of the log of a killed process, only the segment that ends otherwise than the other is taken. The campaign
+    `flips` of tests/soak_log takes every bit of a larger log.
     """
     flips = 0
     for name, whole in small.contents.items():
@@ -109,7 +113,7 @@ def test_every_flipped_bit_is_refused_or_harmless(small: Small) -> None:
         if number == 1 and not small.closed:
             continue
         ends = [0, 944, *(end for end, _ in small.ends(number))]
-        for bit in range(8 * len(whole)):
+        for bit in range(0, 8 * len(whole), STRIDE):
             flipped = bytearray(whole)
             flipped[bit // 8] ^= 1 << bit % 8
             files = MemoryFiles(small.contents | {name: bytes(flipped)})
@@ -122,7 +126,7 @@ def test_every_flipped_bit_is_refused_or_harmless(small: Small) -> None:
             assert max(end for end in ends if end <= bit // 8) <= refused.value.offset <= bit // 8
             assert files.contents[name].now == flipped
             flips += 1
-    assert flips == 8 * (sum(map(len, small.contents.values())) - 33) if small.closed else flips > 10_000
+    assert flips > 8 * 4000 // STRIDE if small.closed else flips > 10_000 // STRIDE
 
 
 def test_a_damaged_sector_is_refused_or_harmless(small: Small) -> None:
