@@ -10,8 +10,9 @@ from hashlib import sha256
 from itertools import count as numbers
 from random import Random
 
-from bisikd.log import Log, LogDamaged, LogFull, LogPolicy
-from tests.daemon.log.bench import forget_all, open_log, read_back
+from bisikd.log import Keep, Log, LogDamaged, LogFull, LogPolicy
+from bisikd.log.dropped import dropped_leaves
+from tests.daemon.log.bench import DIRECTORY, IDENTITY, forget_all, open_log, read_back
 from tests.daemon.log.disks import MemoryFiles
 from tests.daemon.log.talk import Talk
 from tests.soak_log.campaign import Budget, Result
@@ -37,10 +38,11 @@ class _Life:
         self.files = TracedFiles()
         self.acknowledged: list[bytes] = []
         self.on_its_way: list[bytes] = []
+        self.dropping = 0  # so many may have been dropped
         self.files.on_moment = self._power_goes
 
     def live(self) -> None:
-        """Openings, groups of all sizes, rotation, checkpoints, a disk that is full for a while, and shutdowns."""
+        """Openings, groups of all sizes, rotation, checkpoints, a disk that is full for a while, drops, shutdowns."""
         for _ in range(self._chance.randrange(2, 5)):
             log = open_log(self.files, policy=LogPolicy(segment_bytes=6000, checkpoint_records=5))
             if not self.acknowledged:
@@ -49,6 +51,9 @@ class _Life:
                 size = self._chance.choice((1, 1, 2, 4))
                 texts = ["kata " * self._chance.choice((1, 10, 150, 400)) for _ in range(size)]
                 self._append(log, [self._talk.say("tama", text) for text in texts])
+            if self._chance.random() < 0.3:
+                self.dropping = len(self.acknowledged)
+                log.prune(Keep(size_bytes=self._chance.choice((1, 10_000))))
             if self._chance.random() < 0.5:
                 log.close()  # else it was killed
 
@@ -84,14 +89,16 @@ class _Life:
             if again:
                 open_log(files, policy=LogPolicy())
                 files.on_moment = lambda: None
+            gone = dropped_leaves(files, DIRECTORY, IDENTITY)
             read = read_back(files).payloads
         except LogDamaged as refused:
             self._problem(f"refused with {refused}")
             return
         whole = [*self.acknowledged, *self.on_its_way]
-        if len(read) < len(self.acknowledged) or read != whole[: len(read)]:
-            self._problem(f"{len(self.acknowledged)} acknowledged, {len(read)} recovered")
-        elif len(read) not in (len(self.acknowledged), len(whole)):
+        there = gone + len(read)
+        if there < len(self.acknowledged) or read != whole[gone:there] or gone > self.dropping:
+            self._problem(f"{len(self.acknowledged)} acknowledged, {gone} dropped, {len(read)} recovered")
+        elif there not in (len(self.acknowledged), len(whole)):
             self._problem("a part of a group was recovered")
 
     def _cut_again(self, files: TracedFiles) -> None:

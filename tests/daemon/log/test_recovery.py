@@ -12,7 +12,6 @@ from tests.daemon.log.bench import DIRECTORY, Small, open_log, read_back, small_
 from tests.daemon.log.disks import MemoryFiles
 from tests.daemon.log.talk import Talk
 
-
 STRIDE = 5  # coprime with 8: every place in a byte has its turn
 
 
