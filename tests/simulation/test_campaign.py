@@ -4,7 +4,7 @@ import pytest
 
 from tests.simulation.world import simulate
 
-SEEDS = 48
+SEEDS = 16
 CHUNK = 4  # so that parallel workers share them out
 
 
