@@ -45,7 +45,7 @@ class SimulatedConsole(Console):
         if self._world.log.entry(entry.room, entry.seq) != entry:
             raise self._world.trace.violation(f"the console was shown {entry.seq} of {entry.room}; it is not stored")
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, happening: object) -> None:
         if "failed" in text:
             raise self._world.trace.violation(f"the daemon says: {text}")
 
