@@ -36,6 +36,7 @@ class SimulatedConsole(Console):
     """What the operator is told is compared with the log, and must not be of a failure in the daemon."""
 
     def __init__(self, world: "World") -> None:
+        super().__init__(as_json=False)
         self._world = world
 
     async def run(self) -> None:
