@@ -1,16 +1,23 @@
-"""The other end of the cable: sends HELLOs with forged source addresses, at a rate, and stops by itself.
+"""The other end of the cable: sends what it is told to at a rate, and stops by itself.
+
+HELLOs have forged source addresses. Handshakes are begun in earnest, from addresses that receive, and left when the
+server has had all the work with them.
 
 It is told by a line of JSON on stdin what to send, and where, and answers with a line when that is done. Raw
 sockets write the source address that they like, so no answer reaches anybody.
 """
 
 import json
+import os
 import random
 import socket
 import struct
 import sys
 import time
 from typing import Any
+
+from bisik_protocol.crypto.handshake_client import ClientHandshake
+from bisik_protocol.wire.handshake import TYPE_RETRY
 
 BATCH = 50  # datagrams between two looks at the clock
 
@@ -46,11 +53,52 @@ def flood(order: dict[str, Any]) -> dict[str, Any]:
     return {"sent": sent, "failed": failed, "seconds": round(time.monotonic() - began, 2)}
 
 
+def knock(order: dict[str, Any]) -> dict[str, Any]:
+    """Begin handshakes from many hosts in turn, and never confirm one."""
+    fingerprint, server = bytes.fromhex(order["fingerprint"]), (order["host"], order["port"])
+    socks = []
+    for number in range(order["sources"]):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((f"10.66.1.{number}", 0))
+        sock.settimeout(0.2)
+        socks.append(sock)
+    began = time.monotonic()
+    sent = failed = 0
+    while time.monotonic() < began + order["budget_s"]:
+        sock = socks[sent % len(socks)]
+        handshake = ClientHandshake(os.urandom, fingerprint)
+        try:
+            sock.sendto(handshake.hello(), server)
+            handshake.receive_retry_untrusted(next_retry(sock))
+            handshake.start_exchange()
+            for part in handshake.kex():
+                sock.sendto(part, server)
+        except OSError:
+            failed += 1
+        sent += 1
+        ahead = began + sent / order["rate"] - time.monotonic()
+        if ahead > 0:
+            time.sleep(ahead)
+    for sock in socks:
+        sock.close()
+    return {"sent": sent, "failed": failed, "seconds": round(time.monotonic() - began, 2)}
+
+
+def next_retry(sock: socket.socket) -> bytes:
+    """Past the answers to earlier handshakes. Raises TimeoutError."""
+    while True:
+        data = sock.recv(2048)
+        if data[0] == TYPE_RETRY:
+            return data
+
+
 def main() -> None:
     sys.stdout.write(json.dumps({"up": True}) + "\n")
     sys.stdout.flush()
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(flood(json.loads(line))) + "\n")
+        order = json.loads(line)
+        done = flood(order) if "datagrams" in order else knock(order)
+        sys.stdout.write(json.dumps(done) + "\n")
         sys.stdout.flush()
 
 

@@ -49,6 +49,11 @@ def connect(child: int) -> None:
     ip("route", "add", SOURCES, "via", THERE)
 
 
+def receive_answers(child: int) -> None:
+    """From now on the sources of the child's network are addresses of its own, at which it can be answered."""
+    ip("route", "add", "local", SOURCES, "dev", "lo", within=("nsenter", "-t", str(child), "-n"))
+
+
 def ip(*arguments: str, within: tuple[str, ...] = ()) -> None:
     subprocess.run([*within, "ip", *arguments], check=True)
 
