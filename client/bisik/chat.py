@@ -241,6 +241,10 @@ class Chat(Moderating):
         """The rooms that were joined here and not left, in this visit or an earlier one; at first the lobby."""
         return self._store.rooms() or [LOBBY]
 
+    def known_devices(self, name: str) -> list[bytes]:
+        """The hashes of the keys that this home has seen somebody speak with, and pinned to the name."""
+        return self._store.devices_of(name)
+
     def ignored_names(self) -> frozenset[str]:
         """Whose messages the person who uses this home does not want to see. Nothing here hides them."""
         return frozenset(self._store.ignored())

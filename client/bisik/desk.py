@@ -20,6 +20,7 @@ from bisik.typed import Command, Mistake, Say, read_typed
 from bisik.visit import person_name
 from bisik_protocol.chat.invite import Invite
 from bisik_protocol.chat.text import harmless
+from bisik_protocol.crypto.identity import fingerprint_groups
 
 SEARCH_S: Final = 4.0  # the same for what a search has to fetch
 ANSWER_S: Final = 8.0  # how long a command may wait for the server before typing goes on
@@ -159,6 +160,20 @@ class Desk:
 
     # People -----------------------------------------------------------------------------------------------------
 
+    async def _whois(self, argument: str) -> None:
+        name = person_name(argument)
+
+        async def answer() -> None:
+            here = [member for member in await self._chat.who(self._front.room) if member.name == name]
+            devices = self._chat.known_devices(name)
+            lines = member_lines(here) or [_("{name} is not in {room}.").format(name=name, room=self._front.room)]
+            lines += [_("a device seen here: {device}").format(device=fingerprint_groups(key)) for key in devices]
+            if name in self._ignored:
+                lines.append(_("You hide what {name} says.").format(name=name))
+            self._front.show_list([harmless(line) for line in lines])
+
+        await self._patiently(answer())
+
     async def _nick(self, argument: str) -> None:
         self._tell(
             _(
@@ -250,6 +265,7 @@ _ACTIONS: Final[dict[str, Callable[[Desk, str], Awaitable[None]]]] = {
     "/away": Desk._away,
     "/ack": Desk._ack,
     "/search": Desk._search,
+    "/whois": Desk._whois,
     "/nick": Desk._nick,
     "/ignore": Desk._ignore,
     "/invite": Desk._invite,

@@ -42,7 +42,7 @@ async def dial(host: str, port: int, fingerprint: bytes, *, timeout_s: float) ->
                 "and should be\n"
                 "  {fingerprint}\n"
                 "Somebody may be listening in. Nothing was sent. If the server really has new keys, its operator"
-                " can give you a new invite."
+                " can give you a new invite, and this brings you there: bisik join INVITE"
             ).format(
                 host=host,
                 port=port,

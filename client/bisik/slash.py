@@ -58,6 +58,12 @@ TABLE: Final = (
     SlashCommand(name="/leave", argument="[ROOM]", help=N_("leave a room")),
     SlashCommand(name="/rooms", help=N_("show all rooms")),
     SlashCommand(name="/who", argument="[ROOM]", help=N_("show who is in a room")),
+    SlashCommand(
+        name="/whois",
+        argument="NAME",
+        help=N_("show what is known of somebody, and their devices"),
+        example="/whois sari",
+    ),
     SlashCommand(name="/me", argument="TEXT", help=N_("say what you do: /me waves"), example="/me waves"),
     SlashCommand(name="/away", argument="[TEXT]", help=N_("tell who asks that you are away; alone: you are back")),
     SlashCommand(

@@ -212,6 +212,12 @@ class Store:
             rows = connection.execute("SELECT name FROM former_names WHERE key_hash = ?", (key_hash,)).fetchall()
         return frozenset(name for (name,) in rows)
 
+    def devices_of(self, name: str) -> list[bytes]:
+        """The hashes of the keys that are pinned to a name."""
+        with self.reading() as connection:
+            rows = connection.execute("SELECT key_hash FROM devices WHERE name = ? ORDER BY key_hash", (name,))
+            return [key_hash for (key_hash,) in rows]
+
     def pin_device(self, key_hash: bytes, name: str, modulus: bytes, former_names: Iterable[str] = ()) -> int:
         """Remember whose key it is, and under which names. Returns how many other devices of that name were known."""
         with self.writing() as connection:

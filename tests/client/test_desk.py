@@ -16,6 +16,7 @@ from bisik.home import Profile
 from bisik.slash import Where, available
 from bisik.typed import Command
 from bisik_protocol.chat.messages import Code, Confirmed, MemberInfo, RoomInfo
+from bisik_protocol.crypto.identity import fingerprint_groups
 
 
 def message(author: str = "sari", text: str = "halo") -> Message:
@@ -88,6 +89,9 @@ class FakeChat:
 
     async def who_confirmed(self, room: str, seq: int) -> Confirmed:
         return Confirmed(1, room, seq, 3, ["sari", "ayu"], ["ayu"] if seq == 7 else [])
+
+    def known_devices(self, name: str) -> list[bytes]:
+        return [bytes(32)] if name == "sari" else []
 
     def topic(self, room: str) -> str:
         return ""
@@ -176,6 +180,8 @@ async def test_messages_are_queued_in_the_room_that_is_spoken_in() -> None:
         ("/search coffee", ["two coffees"]),
         ("/search * coffee", ["two coffees"]),
         ("/search tea", ["Nothing was found."]),
+        ("/whois Sari", ["sari", f"a device seen here: {fingerprint_groups(bytes(32))}"]),
+        ("/whois ayu", ["ayu is not in #lobby."]),
         ("/ack twelve", ["Which number? One from 1 to 9007199254740991."]),
         ("/away lunch", ["Who asks sees that you are away."]),
         ("/away", ["You are back."]),
