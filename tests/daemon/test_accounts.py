@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 
+import bisikd.journal
 from bisik_protocol.chat.messages import Admitted, Code, Device, GetDevice, MessageEntry
 from bisik_protocol.transport.events import CloseCode
 from bisikd.accounts import Accounts, NoAccount
@@ -84,6 +85,26 @@ async def test_what_was_said_just_before_a_rename_is_stored_under_the_old_name_a
             stage.writing.release()
             await renamed.wait()
         assert authors(reader, "#lobby") == ["tama"]
+        assert isinstance(await stage.visitor(1).login("sari"), Admitted)
+
+
+async def test_what_waits_for_the_disk_while_its_author_is_renamed_is_left_to_the_client_to_send_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not taken yet, and taken now it would be under a name that its key has no more."""
+    monkeypatch.setattr(bisikd.journal, "MAX_QUEUED", 1)
+    async with open_stage(tmp_path) as stage:
+        reader = await stage.member("budi", 2, "#lobby")
+        tama = await stage.member("tama", 1, "#lobby")
+        stage.writing.hold()
+        for text in ("writing", "queued", "waits"):
+            tama.say("#lobby", text)
+            await stage.settled()
+        async with in_background(accounts_of(stage).rename, "tama", "sari") as renamed:
+            await stage.settled()
+            stage.writing.release()
+            await renamed.wait()
+        assert reader.texts("#lobby") == ["writing", "queued"]
         assert isinstance(await stage.visitor(1).login("sari"), Admitted)
 
 
