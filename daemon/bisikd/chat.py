@@ -24,6 +24,7 @@ from bisikd.permissions import Objection, Permissions
 from bisikd.posts import PostDesk
 from bisikd.proofs import Proofs
 from bisikd.rates import Rates, cost_of
+from bisikd.requests import DAY_S
 from bisikd.rooms import Hub, Membership, Room
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Chat:
         )
         self.refusals: Counter[str] = Counter()  # requests and posts refused, and sessions ended for what they sent
         self.rates = Rates()
+        self.new_rooms = Rates()
         self.permissions = Permissions(users, self.moderation, now_ms)
         self.moderators = Moderators(self)
         self.posts = PostDesk(
@@ -109,6 +111,7 @@ class Chat:
         """What has to be looked at now and then."""
         self.hub.settle()
         self.rates.settle(self.now(), self.limits.messages_per_second)
+        self.new_rooms.settle(self.now(), self.limits.new_rooms_per_day / DAY_S)
 
     def _objection_to_post(self, name: str, room: str, size: int) -> Objection | None:
         """Why what somebody says is not taken now: what moderators decided, or how fast it comes."""

@@ -37,6 +37,7 @@ from bisik_protocol.chat.messages import (
     Reply,
     Request,
     RevokeDevice,
+    Role,
     RoomInfo,
     Rooms,
     RoomState,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 MAX_LISTED: Final = 450  # rooms, or members with the lately heard first: a reply has to fit into 64 KiB
 
+DAY_S: Final = 86_400
 UNREACHABLE_S: Final = 90.0  # three keepalives of a client, and some: a phone that is off, a laptop that sleeps
 
 Handler = Callable[["Session", Any], Coroutine[Any, Any, Reply]]
@@ -110,6 +112,11 @@ def _open_room(session: "Session", name: str, presence: Presence) -> Room:
         return room
     if presence is not Presence.MEMBER:
         raise Refusal(Code.ROOM_INVALID, f"There is no room {name} yet; it begins when somebody joins it.")
+    limit = chat.limits.new_rooms_per_day
+    if session.chat.permissions.role_of(session.user.name) is Role.MEMBER and chat.new_rooms.take(
+        chat.now(), session.user.name, 1, burst=limit, per_second=limit / DAY_S
+    ):
+        raise Refusal(Code.ROOM_LIMIT, f"You have begun {limit} rooms in a day, and that is the limit.")
     if chat.hub.full:
         raise Refusal(Code.ROOM_LIMIT, "This server has as many rooms as it may have; join one of them.")
     return chat.hub.create(name)

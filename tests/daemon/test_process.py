@@ -242,9 +242,10 @@ async def test_status_tells_of_sessions_rooms_and_the_log(state: Path) -> None:
         assert session["address"].startswith("127.0.0.1:")
         assert session["srtt_s"] > 0
         assert session["datagrams_received"] > 0
+        rules = {"topic": "", "private": False, "read_only": False, "allowed": []}
         assert status["rooms"] == [
-            {"room": "#lab", "members": ["tama"], "sessions": 1, "head": 2},
-            {"room": LOBBY, "members": ["tama"], "sessions": 1, "head": 1},
+            {"room": "#lab", "members": ["tama"], "sessions": 1, "head": 2} | rules,
+            {"room": LOBBY, "members": ["tama"], "sessions": 1, "head": 1} | rules,
         ]
         assert status["log"]["size"] == 4  # a device, two joins, a message
         assert sum(status["drops"].values()) == 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bisik_protocol.chat.messages import Code, PostRefused
+from bisik_protocol.chat.messages import Code, Joined, PostRefused
 from bisikd.config import Limits
 from bisikd.rates import MAX_BUCKETS, MIN_WAIT_S, Rates, cost_of
 from tests.support.stage import open_stage
@@ -107,6 +107,20 @@ async def test_what_is_too_fast_is_refused_with_a_time_and_not_lost(tmp_path: Pa
         tama.say(LOBBY, "three")
         await stage.settled()
         assert budi.texts(LOBBY) == ["one", "hello", "three"]
+
+
+async def test_one_member_cannot_use_up_all_rooms(tmp_path: Path) -> None:
+    """So many a day, refused in words after that; rooms that are there, other members and moderators are free."""
+    async with open_stage(tmp_path, limits=Limits(new_rooms_per_day=2)) as stage:
+        tama = await stage.member("tama", 1, LOBBY, "#one", "#two")
+        reply = await tama.join("#three")
+        assert tama.refusal(reply) is Code.ROOM_LIMIT
+        assert reply.text == "You have begun 2 rooms in a day, and that is the limit."
+        budi = await stage.member("budi", 2, "#three")
+        assert budi.lanes
+        assert isinstance(await tama.join("#three"), Joined)
+        stage.promote("tama")
+        assert isinstance(await tama.join("#four"), Joined)
 
 
 async def test_the_same_post_again_costs_nothing(tmp_path: Path) -> None:

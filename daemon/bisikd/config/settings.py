@@ -70,6 +70,9 @@ class Limits:
     sessions_per_user: int = key(32, COUNT, "Connections of one person; above it the quietest one goes.")
     unadmitted_sessions: int = key(1_024, COUNT, "Strangers at the door; above it who has waited longest goes.")
     rooms: int = key(256, COUNT, "Rooms. One is there for good once something is stored in it.")
+    new_rooms_per_day: int = key(
+        64, COUNT, "Rooms that one member may begin in a day; moderators have no such limit."
+    )
     rooms_per_session: int = key(64, COUNT, "Rooms that one connection may be in.")
     messages_burst: int = key(
         240,
