@@ -47,9 +47,11 @@ def parse_keep(text: str) -> Keep:
     raise ValueError(f"{text!r} says neither how long nor how much to keep: write 90d, 8w, 2y, 500MB or 20GB.")
 
 
-def last_to_go(keep: Keep, sealed: Sequence[Sealed], newest_bytes: int, now_ms: int) -> int:
-    """The number of the last segment that is to go, 0 if all stay. `sealed` rises; the newest one always stays."""
-    total = newest_bytes + sum(segment.size for segment in sealed)
+def last_to_go(keep: Keep, sealed: Sequence[Sealed], total: int, now_ms: int) -> int:
+    """The number of the last segment that is to go, 0 if all stay.
+
+    `sealed` are those that may go, rising; `total` are the bytes of all that there are.
+    """
     last = 0
     for segment in sealed:
         too_old = keep.age_ms is not None and segment.ended_ms <= now_ms - keep.age_ms

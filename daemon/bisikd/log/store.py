@@ -199,7 +199,8 @@ class Log:
                 self._rotate()
             newest, newest_bytes = self._writer.segment, self._writer.size
         try:
-            last = last_to_go(keep, self._sealed(newest), newest_bytes, maker.now_ms())
+            sealed, sealed_bytes = self._sealed(newest)
+            last = last_to_go(keep, sealed, sealed_bytes + newest_bytes, maker.now_ms())
             if last == 0:
                 return 0
             before = dropped_leaves(maker.files, maker.directory, maker.identity)
@@ -220,13 +221,16 @@ class Log:
             raise failed(maker.directory, error) from error
         return dropped.tree.size - before
 
-    def _sealed(self, newest: Segment) -> list[Sealed]:
-        """The segments before the newest, but from that on which holds the newest checkpoint. Raises LogDamaged."""
+    def _sealed(self, newest: Segment) -> tuple[list[Sealed], int]:
+        """The segments that may go: those before the newest checkpoint's. And the bytes of all before the newest.
+
+        Raises LogDamaged.
+        """
         files, directory = self._maker.files, self._maker.directory
         signing = self._maker.identity.signing.public
         with self._lock:
             kept_from = self._catalogue.checkpoint_segment() or newest.number
-        found, sizes = [], list[tuple[int, int]]()
+        found, sizes = list[Sealed](), list[tuple[int, int]]()
         for number in list_segments(files, directory):
             if number > newest.number:
                 break
@@ -234,7 +238,7 @@ class Log:
             if sizes and sizes[-1][0] < kept_from:
                 found.append(Sealed(*sizes[-1], header.created_ms))
             sizes.append((number, size))
-        return found
+        return found, sum(size for number, size in sizes if number < newest.number)
 
     def close(self) -> None:
         """Sign the head, and end. Raises LogFailed if the disk fails at that; the log is closed all the same."""

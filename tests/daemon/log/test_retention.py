@@ -280,8 +280,8 @@ SEGMENTS = [Sealed(1, 100, 10), Sealed(2, 100, 20), Sealed(3, 100, 30)]
     ],
 )
 def test_the_oldest_go_first_and_no_more_than_must(keep: Keep, now: int, last: int) -> None:
-    """By age when all in them is too old, by size until the rest fits; the newest, 50 bytes here, never."""
-    assert last_to_go(keep, SEGMENTS, 50, now) == last
+    """By age when all in them is too old, by size until the rest fits; what must stay is 50 bytes here."""
+    assert last_to_go(keep, SEGMENTS, 350, now) == last
 
 
 @pytest.mark.parametrize(
@@ -304,3 +304,13 @@ def test_what_says_neither_is_a_sentence(text: str) -> None:
     """And what would keep next to nothing is refused with it."""
     with pytest.raises(ValueError, match="says neither how long nor how much"):
         parse_keep(text)
+
+
+def test_a_size_is_that_of_the_whole_log(tmp_path: Path, talk: Talk) -> None:
+    """Segments that must stay count too, and one goes as soon as all together are larger."""
+    log, _ = filled(tmp_path / "log", talk)
+    sizes = [path.stat().st_size for path in sorted((tmp_path / "log").glob("*.segment"))]
+    assert log.prune(Keep(size_bytes=sum(sizes))) == 0
+    assert log.prune(Keep(size_bytes=sum(sizes) - 1)) > 0
+    assert len(list((tmp_path / "log").glob("*.segment"))) == len(sizes) - 1
+    log.close()
