@@ -740,8 +740,11 @@ class TestModeration:
             one.join("#ops")
         wires = Wire(tama, daemon), Wire(ayu, daemon)
         settle(*wires)
+        (lane,) = [lane for lane, (room, _) in wires[0].session._lanes.items() if room == "#ops"]
         wires[0].session.put_out("#ops", "mod put you out of #ops.")
         settle(*wires)
+        under_way = messages.encode(JoinEntry("#ops", 99, START_MS, "ayu"))
+        tama.receive_message_untrusted(lane, under_way, 0.0)
         assert "mod put you out of #ops." in notices(tama)
         assert tama.rooms == [LOBBY]
         say(ayu, "without tama", room="#ops")

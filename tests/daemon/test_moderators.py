@@ -17,6 +17,7 @@ from bisik_protocol.chat.messages import (
     Code,
     Done,
     GetHistory,
+    GetInclusion,
     GetRoom,
     Joined,
     JoinEntry,
@@ -355,6 +356,7 @@ async def test_a_room_that_becomes_private_keeps_who_is_in_it(tmp_path: Path) ->
             lambda number: GetHistory(number, "#ops"),
             lambda number: ListMembers(number, "#ops"),
             lambda number: GetRoom(number, "#ops"),
+            lambda number: GetInclusion(number, "#ops", 1),
         ):
             assert await refused(budi, make(budi.number())) is Code.ROOM_PRIVATE
         for presence in Presence:
