@@ -10,7 +10,7 @@ from typing import Final
 
 HOST_RATE: Final = 10.0  # a second
 HOST_BURST: Final = 64.0  # a class that comes back behind one address after a restart
-RATE: Final = 50.0  # and the unconfirmed ones, which are kept for ten seconds, stay far below their bound
+RATE: Final = 40.0  # and the unconfirmed ones, which are kept for ten seconds, stay far below their bound
 BURST: Final = 100.0
 # Who is on this machine has easier ways to keep it busy; and a relay beside the server would be one host for all.
 LOOPBACK: Final = frozenset({b"127.0.0.1", b"::1", b"::ffff:127.0.0.1"})
