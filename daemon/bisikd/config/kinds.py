@@ -56,7 +56,7 @@ def decimal(low: float, high: float) -> Kind:
             raise ValueError
         return float(value)
 
-    return Kind(f"a number from {low:g} to {high:g}", read, _decimal_text)
+    return Kind(f"a number from {low:.15g} to {high:.15g}", read, _decimal_text)
 
 
 def flag() -> Kind:
