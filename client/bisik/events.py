@@ -159,6 +159,8 @@ class LinkChanged:
     """One sentence for a person."""
     retry_in_s: float | None = None
     """In state WAITING: seconds until the next try."""
+    refused: bool = False
+    """In state SILENT: the other machine says that nobody listens there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

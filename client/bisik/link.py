@@ -88,6 +88,7 @@ class Link:
         self._next_line: Line | None = None  # found while the last one was silent
         self._closed: Closed | None = None
         self._unanswered_s = 0.0  # at the last look
+        self._refused = False  # was told: the other machine says that nobody listens
         self.reached = False
         """Whether there ever was a connection."""
         self.failed: BisikError | None = None
@@ -284,13 +285,10 @@ class Link:
         if self.state is LinkState.SILENT:
             if stats.unanswered_s < self._unanswered_s or not (stats.unanswered_s or refused):
                 self._tell(LinkState.CONNECTED, _("The server answers again."))
+            elif refused and not self._refused:
+                self._tell_refused()
         elif refused:
-            self._tell(
-                LinkState.SILENT,
-                _("Nobody is listening at {host} port {port} now; still trying.").format(
-                    host=self._host, port=self._port
-                ),
-            )
+            self._tell_refused()
         elif stats.silence_s > SILENT_S:
             self._tell(
                 LinkState.SILENT,
@@ -300,9 +298,13 @@ class Link:
             self._tell(LinkState.SILENT, _("We hear the server, and it does not hear us; still trying."))
         self._unanswered_s = stats.unanswered_s
 
-    def _tell(self, state: LinkState, text: str, *, retry_in_s: float | None = None) -> None:
-        self.state = state
-        self._on_change(LinkChanged(state=state, text=text, retry_in_s=retry_in_s))
+    def _tell_refused(self) -> None:
+        text = _("Nobody is listening at {host} port {port} now; still trying.")
+        self._tell(LinkState.SILENT, text.format(host=self._host, port=self._port), refused=True)
+
+    def _tell(self, state: LinkState, text: str, *, retry_in_s: float | None = None, refused: bool = False) -> None:
+        self.state, self._refused = state, refused
+        self._on_change(LinkChanged(state=state, text=text, retry_in_s=retry_in_s, refused=refused))
         self._on_turn()
 
 

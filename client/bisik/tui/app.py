@@ -5,6 +5,7 @@ thread meanwhile, and then the session begins.
 """
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 FOLD_COLUMNS: Final = 80  # up to this width the columns at the sides are folded away
 MAX_PEOPLE: Final = 300  # of those who spoke last, that Tab looks at
 MAX_EARLY_LINES: Final = 20
+INTERRUPTED: Final = 130
 _BELLS: Final = {
     When.OFF: N_("Rings: never."),
     When.MENTIONS: N_("Rings: when somebody mentions you."),
@@ -69,6 +71,7 @@ class BisikApp(App[None], inherit_bindings=False):
         self._session: Session | None = None
         self._engine: Engine | None = None
         self._takes_lines = False
+        self._hung_up = False
         self._early: list[str] = []  # typed before the session was there
         self._folded: dict[str, bool] = {}  # as the person wishes; otherwise the width decides
         self._link_line = LinkLine(self.palette, setup.where, setup.me)
@@ -131,6 +134,8 @@ class BisikApp(App[None], inherit_bindings=False):
             self._session.quit()
 
     def _end(self, error: BaseException | None) -> None:
+        if self._hung_up:
+            os._exit(INTERRUPTED)  # Textual would wait for a terminal that takes no more
         self.error = error
         self.exit()
 
@@ -138,9 +143,17 @@ class BisikApp(App[None], inherit_bindings=False):
         """To be told to stop is to leave, with the terminal as it was."""
         if self.is_headless:
             return
-        for name in ("SIGTERM", "SIGHUP"):
+        for name, handler in (("SIGTERM", self.leave), ("SIGHUP", self._hang_up)):
             with suppress(NotImplementedError, AttributeError):
-                asyncio.get_running_loop().add_signal_handler(getattr(signal, name), self.leave)
+                asyncio.get_running_loop().add_signal_handler(getattr(signal, name), handler)
+
+    def _hang_up(self) -> None:
+        """The terminal is gone: draw nothing more, close the chat, and leave nothing waiting for a screen."""
+        self._hung_up = True
+        self.batch_update().__enter__()
+        if self._engine is None or not self._engine.running:
+            os._exit(INTERRUPTED)
+        self.leave()
 
     # What the session asks of its face --------------------------------------------------------------------------
 

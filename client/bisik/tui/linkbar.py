@@ -57,7 +57,9 @@ class LinkBar:
         if changed is None:
             return LinkText(Mood.OPENING, _("opening …"))
         if changed.state is LinkState.WAITING:
-            return LinkText(Mood.BROKEN, f"✗ {harmless(changed.text)} {self._next_try(changed, now)}")
+            return LinkText(Mood.BROKEN, f"✗ {self._next_try(changed, now)} {harmless(changed.text)}")
+        if changed.state is LinkState.SILENT and changed.refused:
+            return LinkText(Mood.BROKEN, f"✗ {harmless(changed.text)}")
         if changed.state is LinkState.CONNECTING or stats is None:
             return LinkText(Mood.OPENING, f"◌ {harmless(changed.text)}")
         return self._silence(stats, changed) or self._flowing(stats, now)

@@ -1,5 +1,6 @@
 """Into the UI with somebody whom the home knows, and out of it again."""
 
+import os
 from typing import TYPE_CHECKING
 
 from bisik.home import Home, Profile
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 def run(home: Home, profile: Profile, settings: Settings) -> None:
     """Stay until the person leaves. Raises BisikError, after the terminal is as it was."""
+    for variable in ("COLUMNS", "LINES"):  # Textual believes them, and they do not change when a window does
+        os.environ.pop(variable, None)
     let_digits_be_digits()
     app = BisikApp(
         Setup(
@@ -32,7 +35,7 @@ def run(home: Home, profile: Profile, settings: Settings) -> None:
             keys=settings.keys,
         )
     )
-    app.run()
+    app.run(mouse=settings.mouse)
     if app.error is not None:
         raise app.error
 

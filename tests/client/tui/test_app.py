@@ -236,7 +236,7 @@ class TestStates:
         async def scene(stage: Stage) -> None:
             await stage.until_seen("● 48 ms  ↑0% ↓2%")
             stage.link.cut()
-            await stage.until_seen("✗ chat.example.org cannot be found. Next try in 4 s.")
+            await stage.until_seen("✗ Next try in 4 s. chat.example.org cannot be found.")
             await stage.type("nanti\n")
             await stage.until_seen("nanti … queued")
             await stage.until_seen("1 queued")

@@ -134,8 +134,14 @@ class TestLinkBar:
     def test_the_next_try_is_counted_down(self) -> None:
         """Why there is no connection, and when it is tried again."""
         bar = self.bar(LinkState.WAITING, "There is no network.\x1b", retry_in_s=4.0)
-        assert bar.text(None, 101.0) == LinkText(Mood.BROKEN, "✗ There is no network.␛ Next try in 3 s.")
-        assert bar.text(None, 103.9).text.endswith("Trying again now.")
+        assert bar.text(None, 101.0) == LinkText(Mood.BROKEN, "✗ Next try in 3 s. There is no network.␛")
+        assert bar.text(None, 103.9).text.startswith("✗ Trying again now.")
+
+    def test_a_machine_without_a_daemon(self) -> None:
+        """That is no silence: it says so."""
+        bar = LinkBar()
+        bar.handle(LinkChanged(state=LinkState.SILENT, text="Nobody is listening.", refused=True), 100.0)
+        assert bar.text(replace(QUIET, silence_s=9.0), 101.0) == LinkText(Mood.BROKEN, "✗ Nobody is listening.")
 
     def test_what_is_tried(self) -> None:
         """While it is tried."""
