@@ -12,7 +12,7 @@ from bisik.i18n import _
 from bisik.render import Renderer
 from bisik.visit import person_name
 
-REACH_S = 5.0
+REACH_S = 15.0
 
 
 @click.command()
