@@ -24,7 +24,7 @@ LINK = Conditions()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    blackouts: Sequence[tuple[float, int]] = ((5.0, 8), (60.0, 4))  # seconds, how often
+    blackouts: Sequence[tuple[float, int]] = ((5.0, 8), (60.0, 2))  # seconds, how often
     contenders: Sequence[Contender] = ALL
     conditions: Conditions = LINK
     gap_s: float = 0.2
