@@ -302,7 +302,7 @@ BUGS: dict[Bug, str] = {
     reset_not_verified: "was reset",
     half_open_without_bound: "of one host",
     told_before_stored: "not stored",
-    retry_stored_again: "numbered from 1",
+    retry_stored_again: "numbered from 1|KeyError",
     joins_at_every_connection: "nobody joins twice",
     page_forgotten: "after the network healed",
     cursor_off_by_one: "missing, or was changed|was given|shorter than what this device has already read",

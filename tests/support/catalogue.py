@@ -35,7 +35,7 @@ def sentences() -> dict[str, str | None]:
 
 def command_line_texts() -> Iterator[str]:
     """What `--help` says: of the program, its commands and all their options."""
-    context = click.Context(cli.cli)
+    context = click.Context(cli.cli, **cli.cli.context_settings)
     yield from _texts(cli.cli)
     for name, summary in cli.COMMANDS.items():
         yield summary

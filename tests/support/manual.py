@@ -26,7 +26,7 @@ def pages() -> dict[Path, str]:
 
 def page(name: str, program: click.Group, what: str) -> str:
     """A man page in roff."""
-    context = click.Context(program, info_name=name)
+    context = click.Context(program, info_name=name, **program.context_settings)
     lines = [
         f'.TH "{name.upper()}" 1 "" "bisik" "User Commands"',
         ".SH NAME",
