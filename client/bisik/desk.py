@@ -135,7 +135,8 @@ class Desk:
         room = room_name(argument) if argument else self._front.room
 
         async def answer() -> None:
-            self._front.show_list(member_lines(await self._chat.who(room)))
+            lines = member_lines(await self._chat.who(room))
+            self._front.show_list(lines or [_("Nobody is in {room}.").format(room=harmless(room))])
 
         await self._patiently(answer())
 

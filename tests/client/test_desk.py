@@ -57,7 +57,7 @@ class FakeChat:
 
     async def who(self, room: str) -> list[MemberInfo]:
         await self._answer()
-        return [MemberInfo("sari", 0), MemberInfo("tama", 7300, reachable=False)]
+        return [] if room == "#empty" else [MemberInfo("sari", 0), MemberInfo("tama", 7300, reachable=False)]
 
     def history(self, room: str) -> "FakeChat":
         return self
@@ -171,6 +171,7 @@ async def test_messages_are_queued_in_the_room_that_is_spoken_in() -> None:
     [
         ("/rooms", ["* #lobby  2 here, 12 lines", "  #dapur  0 here, 1 line"]),
         ("/who", ["sari", "tama  unreachable for 2 h"]),
+        ("/who #empty", ["Nobody is in #empty."]),
         ("/history 2", ["0", "1"]),
         ("/leave", ["That is the last room you are in; /quit leaves altogether."]),
         ("/leave #x", ["You are not in #x."]),

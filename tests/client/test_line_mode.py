@@ -1,5 +1,6 @@
 """Line mode and the dialogue as a person meets them: in a terminal, and through pipes."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -104,7 +105,8 @@ class TestTerminal:
         """Rooms are joined, listed, spoken in and left; mistakes get a hint."""
         home = member(shared_daemon, "line-4", tmp_path / "a", 64)
         terminal = self.in_room(terminals, home, "#l4")
-        terminal.until_row("line-4 joined")  # who is there is what is stored
+        # Who is there is what is stored.
+        terminal.until(lambda seen: any(re.fullmatch(r"\d\d:\d\d -- line-4 joined", row) for row in seen.rows))
         for typed, seen in [
             ("/who\n", "   line-4"),
             ("/me waves\n", "* line-4 waves"),
