@@ -26,7 +26,12 @@ def main(folder: Path = PICTURES) -> None:
     time.tzset()
     folder.mkdir(exist_ok=True)
     for name, theme in (("screen", "dark"), ("screen-light", "light")):
-        (folder / f"{name}.svg").write_text(_picture(theme), encoding="utf-8")
+        picture = _picture(theme)
+        shown = picture.replace("&#160;", " ")
+        assert "Masih di terowongan" in shown
+        assert "2 of 3" in shown
+        assert "we hear nothing" not in shown
+        (folder / f"{name}.svg").write_text(picture, encoding="utf-8")
 
 
 def _picture(theme: str) -> str:
