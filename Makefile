@@ -17,7 +17,7 @@ demo: $(STAMP)  ## The main job, for real, over a bad link, with a crash in the 
 	$(BIN)/bisik demo
 
 test: $(STAMP)  ## Everything that must hold; under four minutes on two cores.
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 soak: $(STAMP)  ## The simulator's campaign: SEEDS=10000 BUDGET=1800, or one SEED=42 with EVENTS=200.
 	$(BIN)/python -m tests.simulation.soak --workers $(WORKERS) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
