@@ -3,7 +3,6 @@
 Everything that others wrote passes through `harmless` here. Styles are names; what they look like is in `theme`.
 """
 
-import re
 from collections import OrderedDict
 from datetime import datetime, tzinfo
 from typing import Final
@@ -12,6 +11,7 @@ from rich.cells import cell_len
 
 from bisik.events import ChatEvent, Message
 from bisik.i18n import _
+from bisik.mentions import mention_pattern
 from bisik.render import Renderer, day_text
 from bisik.tui.room import Item, Pending, RoomView, Told
 from bisik.tui.wrap import Line, Span, cells, wrap
@@ -182,11 +182,6 @@ class Layout:
 
     def _local(self, time: str) -> datetime:
         return datetime.fromisoformat(time).astimezone(self._zone)
-
-
-def mention_pattern(name: str) -> re.Pattern[str]:
-    """Finds a name in a text, where it stands as a word, with or without an @."""
-    return re.compile(rf"(?<!\w)@?{re.escape(harmless(name))}(?!\w)", re.IGNORECASE)
 
 
 def _colour(name: str) -> int:

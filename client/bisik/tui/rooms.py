@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final
 
 from bisik.events import ChatEvent, Event, LinkChanged, Message, Notice, OwnMessage
-from bisik.tui.layout import mention_pattern
+from bisik.mentions import mention_pattern
 from bisik.tui.room import Pending, RoomView, Told
 
 MAX_NOTICES_WAITING: Final = 50
