@@ -1,5 +1,7 @@
 """Packets in: opening them, each once, remembering what came, and telling it back in ACK frames."""
 
+from typing import Final
+
 from bisik_protocol.crypto.protection import PacketOpener
 from bisik_protocol.crypto.replay import ReplayWindow
 from bisik_protocol.errors import RemoteProtocolError
@@ -7,6 +9,11 @@ from bisik_protocol.transport.loss_meter import LossMeter
 from bisik_protocol.transport.ranges import PacketRanges
 from bisik_protocol.wire.frames import encode_ack
 from bisik_protocol.wire.packets import CONNECTION_ID_BYTES, HEADER_BYTES, PHASE_MASK, is_data
+
+# Who only listens sends nothing that is acknowledged, so nothing tells it which ranges the far side has seen: every
+# number that was left out would add a range to all its acknowledgements from then on. What lies this far behind was
+# told many times, and where all of those were lost, the far side has long given it up for lost.
+MAX_TOLD_BEHIND: Final = 256
 
 
 class PacketReader:
@@ -49,6 +56,7 @@ class PacketReader:
 
     def encode_ack(self) -> bytes:
         """The ACK frame of everything that is remembered."""
+        self._ranges.forget_up_to(self.largest - MAX_TOLD_BEHIND)
         return encode_ack(self._ranges.newest_first())
 
     def forget_up_to(self, number: int) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.transport.config import TransportConfig
-from bisik_protocol.transport.receiving import PacketReader
+from bisik_protocol.transport.receiving import MAX_TOLD_BEHIND, PacketReader
 from bisik_protocol.transport.sealing import PacketWriter
 from bisik_protocol.wire.frames import Ack, parse_frames_untrusted
 
@@ -95,6 +95,21 @@ def test_what_arrived_is_told_until_the_far_side_knows() -> None:
     assert told(reader) == [(9, 9), (5, 5), (3, 3), (0, 1)]
     reader.forget_up_to(5)
     assert told(reader) == [(9, 9)]
+
+
+def test_who_only_listens_does_not_tell_of_old_gaps_for_ever() -> None:
+    """A gap is told of while it is near and no more once it lies far behind, though nobody said it was heard."""
+    reader = PacketReader(SECRET)
+    for number in range(10_000):
+        if number % 1000 != 999:
+            reader.on_arrived(number)
+    newest = reader.largest
+    assert told(reader) == [(9000, newest)]
+    reader.on_arrived(newest + 2)
+    assert told(reader) == [(newest + 2, newest + 2), (9000, newest)]
+    for number in range(newest + 3, newest + 3 + MAX_TOLD_BEHIND):
+        reader.on_arrived(number)
+    assert told(reader) == [(newest + 2, newest + 2 + MAX_TOLD_BEHIND)]
 
 
 def test_gaps_are_loss_until_they_are_filled() -> None:
