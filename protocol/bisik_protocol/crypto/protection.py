@@ -98,7 +98,7 @@ def _opening_key(secret: bytes) -> _OpeningKey:
 class PacketOpener:
     """Opens one direction's packets, in whatever order they come. `failures` counts forgeries and damage."""
 
-    __slots__ = ("_decrypt", "_iv", "_moved_at", "_next", "_next_secret", "_phase", "_previous", "failures")
+    __slots__ = ("_decrypt", "_iv", "_moved_at", "_next", "_phase", "_previous", "_secret", "failures")
 
     def __init__(self, secret: bytes) -> None:
         self._phase = 0
@@ -107,9 +107,10 @@ class PacketOpener:
         self._moved_at = -1
         self._decrypt, self._iv = _opening_key(secret)
         self._previous: _OpeningKey | None = None
-        self._next_secret = _next_secret(secret)
-        # Computed ahead, so that a forged phase bit costs no more time than any other forgery.
-        self._next = _opening_key(self._next_secret)
+        self._secret = secret
+        # Computed at the first packet with the other phase bit, and kept: a thousand forged ones cost it once, and
+        # an idle session does not hold a cipher (2.5 KiB) for a key that it may never need.
+        self._next: _OpeningKey | None = None
         self.failures = 0
 
     def open_untrusted(self, phase: int, number: int, header: bytes, ciphertext: bytes) -> bytes:
@@ -126,6 +127,8 @@ class PacketOpener:
 
     def _open_other_phase_untrusted(self, number: int, header: bytes, ciphertext: bytes) -> bytes:
         newer = number > self._moved_at
+        if newer and self._next is None:
+            self._next = _opening_key(_next_secret(self._secret))
         key = self._next if newer else self._previous
         if key is None:
             self._fail()
@@ -134,14 +137,14 @@ class PacketOpener:
         except (InvalidTag, OverflowError):
             self._fail()
         if newer:
-            self._advance(number)
+            self._advance(number, key)
         return plaintext
 
-    def _advance(self, number: int) -> None:
+    def _advance(self, number: int, key: _OpeningKey) -> None:
         self._previous = _OpeningKey(self._decrypt, self._iv)
-        self._decrypt, self._iv = self._next
-        self._next_secret = _next_secret(self._next_secret)
-        self._next = _opening_key(self._next_secret)
+        self._decrypt, self._iv = key
+        self._secret = _next_secret(self._secret)
+        self._next = None
         self._phase ^= 1
         self._moved_at = number
 

@@ -229,6 +229,22 @@ def test_forged_phase_bit_moves_nothing() -> None:
     assert opener.open_untrusted(1, 1, HEADER, sealer.seal(1, HEADER, b"halo")) == b"halo"
 
 
+def test_forged_phase_bits_cost_one_computation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next key is computed at the first packet that claims to be sealed with it, and not for each of them."""
+    sealer, opener = pair()
+    sealed = sealer.seal(0, HEADER, b"halo")
+    computed: list[bytes] = []
+
+    def counted(secret: bytes, label: bytes, length: int) -> bytes:
+        computed.append(label)
+        return hkdf_expand(secret, label, length)
+
+    monkeypatch.setattr(protection, "hkdf_expand", counted)
+    for number in range(1, 100):
+        assert refusal(opener, 1, number, sealed) == "decrypt"
+    assert computed == [protection.RATCHET_LABEL, protection.KEY_LABEL, protection.IV_LABEL]
+
+
 def test_old_packet_with_its_phase_flipped_moves_nothing() -> None:
     """A recorded packet replayed under the other phase bit is a forgery like any other."""
     sealer, opener = pair()
