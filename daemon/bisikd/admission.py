@@ -9,6 +9,7 @@ Argon2 runs in worker threads, at most two at once.
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -61,8 +62,22 @@ class AdmittedUser:
     """Whose session it is, and the device it came from."""
 
     name: str
-    device: VerifyKey
+    modulus: bytes = field(repr=False)
     key_hash: bytes
+
+    @property
+    def device(self) -> VerifyKey:
+        """The device's key."""
+        return _device_key(self.modulus)
+
+
+@lru_cache(maxsize=256)
+def _device_key(modulus: bytes) -> VerifyKey:
+    """The key of a device that was admitted: whoever speaks shares these, and who only listens holds none.
+
+    A key that has verified anything takes more than 2 KiB.
+    """
+    return VerifyKey.from_modulus_untrusted(modulus)
 
 
 class _Refusal(Exception):  # noqa: N818 # an answer, not an error
@@ -297,7 +312,7 @@ class Admission:
             raise _Refusal(Code.INCORRECT_PASSWORD, INCORRECT_PASSWORD)
 
     def _admit(self, number: int, name: str, device: VerifyKey, login_id: str | None) -> Reply:
-        self.user = AdmittedUser(name, device, device.key_hash)
+        self.user = AdmittedUser(name, device.modulus, device.key_hash)
         role = self._door.permissions.role_of(name)
         return Admitted(number, name, login_id, self._door.journal.checkpoint, role)
 

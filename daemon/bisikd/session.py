@@ -42,7 +42,27 @@ MAX_OWED_BYTES: Final = 2 * 1024 * 1024  # replies that a session asked for and 
 
 
 class Session:
-    """`on_admitted` is told when the session has a user; it may close the session."""
+    """`on_admitted` is told when the session has a user; it may close the session.
+
+    Thousands are idle at a time, so it keeps what an idle one needs: what admission takes goes with admission.
+    """
+
+    __slots__ = (
+        "_admission",
+        "_closed",
+        "_lanes",
+        "_lanes_used",
+        "_on_admitted",
+        "_patience",
+        "_user",
+        "_wake",
+        "away",
+        "chat",
+        "connection",
+        "feed",
+        "rooms",
+        "since",
+    )
 
     feed: Feed
 
@@ -53,14 +73,15 @@ class Session:
         self.away: str | None = None
         self.since = chat.now()
         self._on_admitted = on_admitted
-        self._admission = Admission(
+        self._patience: trio.CancelScope | None = None
+        self._user: AdmittedUser | None = None
+        self._admission: Admission | None = Admission(
             chat.doorkeeper, binding=connection.channel_binding, host=str(connection.peer_address[0])
         )
         self._lanes: dict[int, Membership] = {}
         self._lanes_used = 0
         self._wake = trio.Event()
         self._wake.set()
-        self._patience = trio.CancelScope(deadline=self.since + ADMISSION_S)
         self._closed: Closed | None = None
 
     @property
@@ -70,14 +91,13 @@ class Session:
 
     @property
     def admitted(self) -> bool:
-        return self._admission.user is not None
+        return self._user is not None
 
     @property
     def user(self) -> "AdmittedUser":
         """Who this session belongs to; only once it is admitted."""
-        user = self._admission.user
-        assert user is not None  # noqa: S101 # callers ask `admitted` first
-        return user
+        assert self._user is not None  # noqa: S101 # callers ask `admitted` first
+        return self._user
 
     def on_ready(self) -> None:
         """The connection has events."""
@@ -88,8 +108,9 @@ class Session:
         try:
             async with trio.open_nursery() as nursery:
                 self.feed = Feed(nursery, read=self._read_entries, flush=self.chat.flush)
-                with self._patience:
-                    await self._serve()
+                if await self._let_in():
+                    while self._closed is None:
+                        await self._turn()
                 nursery.cancel_scope.cancel()
             self.close(CloseCode.REFUSED, "Nobody logged in.")
         finally:
@@ -135,19 +156,27 @@ class Session:
         for member in list(self.rooms.values()):
             self.leave_room(member)
 
-    async def _serve(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            while (event := self.connection.next_event()) is not None:
-                if isinstance(event, Closed):
-                    self._closed = event
-                    return
-                if isinstance(event, LaneDrained):
-                    self.feed.on_drained(event.lane)
-                elif not self.connection.closed:
-                    await self._take(event)
-            self.chat.flush()
+    async def _let_in(self) -> bool:
+        """Serve the session until it has a user; False where that took too long, or it was closed."""
+        with trio.CancelScope(deadline=self.since + ADMISSION_S) as self._patience:
+            while not self.admitted and self._closed is None:
+                await self._turn()
+        self._patience = None
+        return self.admitted
+
+    async def _turn(self) -> None:
+        """Wait for events, and take them."""
+        await self._wake.wait()
+        self._wake = trio.Event()
+        while (event := self.connection.next_event()) is not None:
+            if isinstance(event, Closed):
+                self._closed = event
+                return
+            if isinstance(event, LaneDrained):
+                self.feed.on_drained(event.lane)
+            elif not self.connection.closed:
+                await self._take(event)
+        self.chat.flush()
 
     async def _take(self, message: MessageReceived) -> None:
         try:
@@ -174,14 +203,17 @@ class Session:
 
     async def _take_request_untrusted(self, data: bytes) -> None:
         request = decode_request_untrusted(data)
-        if self.admitted:
+        admission = self._admission
+        if admission is None:
             self._send(await answer(self, request))
             return
-        self._send(await self._admission.answer(request))
-        if self._admission.user is not None:
-            self._patience.deadline = math.inf
+        self._send(await admission.answer(request))
+        if admission.user is not None:
+            self._user, self._admission = admission.user, None
+            if self._patience is not None:
+                self._patience.deadline = math.inf  # what is being asked for in the same breath is not to be cut off
             self._on_admitted(self)
-        elif self._admission.exhausted:
+        elif admission.exhausted:
             await self._refuse_more()
 
     async def _refuse_more(self) -> None:
