@@ -15,6 +15,7 @@ import trio
 
 import bisik
 from benchmarks.peers.aioquic_chat import QuicClient
+from benchmarks.peers.bare_chat import BareClient
 from benchmarks.peers.member import MemberClient, Person
 from benchmarks.peers.transport_chat import OnMessage, TransportClient
 from benchmarks.stage import Server, Stage
@@ -87,6 +88,12 @@ def _open_transport(
     )
 
 
+def _open_bare(
+    stage: Stage, server: Server, address: Address, on_message: OnMessage
+) -> AbstractAsyncContextManager[Client]:
+    return _in_fleet(stage, address, lambda on_ready: BareClient(on_message, on_ready))
+
+
 def member(
     server: Server, address: Address, on_message: OnMessage, on_ready: Callable[[], None], person: Person
 ) -> MemberClient:
@@ -152,4 +159,5 @@ async def open_library(
 AIOQUIC = Contender("aioquic", Stage.start_aioquic, _open_quic)
 TRANSPORT = Contender("bisik transport", Stage.start_transport, _open_transport)
 CHAT = Contender("bisik chat", Stage.start_daemon, open_library)
+BARE = Contender("bare sockets", Stage.start_bare, _open_bare)
 ALL = (AIOQUIC, TRANSPORT, CHAT)

@@ -5,15 +5,20 @@ the listeners get them, with at most 32 messages under way. The time is the serv
 with all its threads, divided by deliveries. `bisik chat` is bisikd: it checks the author's signature, stores the
 message in its log with an fsync, and prints it; its listeners do not check signatures, which costs the server nothing
 and keeps this process from being what is measured.
+
+`bare sockets` has no protocol at all: the same driver under Trio, one datagram out and one short answer in for each
+delivery. What it takes no chat on this machine can be below, and it has no saturated figure, since nothing would
+send again what a full socket drops.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
 
 from benchmarks.command import command, progress
-from benchmarks.contenders import ALL, Contender
+from benchmarks.contenders import ALL, BARE, Contender
 from benchmarks.crowd import Crowd
 from benchmarks.processes import cpu_s, kept_apart
 from benchmarks.stage import MESSAGE_BYTES, open_stage
@@ -22,7 +27,7 @@ from benchmarks.tables import number, ratio, table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    contenders: Sequence[Contender] = ALL
+    contenders: Sequence[Contender] = (*ALL, BARE)
     listeners: int = 100
     slow_messages: int = 100
     gap_s: float = 0.2
@@ -43,6 +48,11 @@ class Outcome:
     fast_us: float
     fast_a_second: float  # deliveries
     busy: float  # share of the saturated time in which the server was at work
+
+    @classmethod
+    def only_slow(cls, slow_us: float) -> "Outcome":
+        """Of a server that is not asked for more."""
+        return cls(slow_us, math.nan, math.nan, math.nan)
 
 
 class Deliveries:
@@ -82,12 +92,15 @@ async def _measure(plan: Plan, contender: Contender) -> Outcome:
             before = cpu_s(pid)
             await _speak(plan, crowd, messages[1 : plan.slow_messages], deliveries, hearing, gap_s=plan.gap_s)
             slow_s = cpu_s(pid) - before
+            slow_us = slow_s / ((plan.slow_messages - 1) * hearing) * 1e6
+            if contender is BARE:
+                return Outcome.only_slow(slow_us)
             began, before = trio.current_time(), cpu_s(pid)
             await _speak(plan, crowd, messages[plan.slow_messages :], deliveries, hearing)
             fast_s, lasted_s = cpu_s(pid) - before, trio.current_time() - began
     fast_deliveries = plan.fast_messages * hearing
     return Outcome(
-        slow_us=slow_s / ((plan.slow_messages - 1) * hearing) * 1e6,
+        slow_us=slow_us,
         fast_us=fast_s / fast_deliveries * 1e6,
         fast_a_second=fast_deliveries / lasted_s,
         busy=fast_s / lasted_s,
@@ -127,7 +140,7 @@ async def run(plan: Plan) -> str:
             ratio(theirs.slow_us, outcome.slow_us),
             ratio(theirs.fast_us, outcome.fast_us),
             number(outcome.fast_a_second),
-            f"{outcome.busy:.0%}",
+            "-" if math.isnan(outcome.busy) else f"{outcome.busy:.0%}",
         ]
         for name, outcome in outcomes.items()
     ]

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import trio
 
-from benchmarks.contenders import AIOQUIC, TRANSPORT, Contender, member
+from benchmarks.contenders import AIOQUIC, BARE, TRANSPORT, Contender, member
 from benchmarks.peers.aioquic_chat import QuicClient
+from benchmarks.peers.bare_chat import BareClient
 from benchmarks.peers.member import MemberClient, Person
 from benchmarks.peers.transport_chat import TransportClient
 from benchmarks.stage import Server, Stage, device_key
@@ -33,7 +34,7 @@ class Crowd:
 
     async def grow(self, size: int) -> None:
         """Let more come in, a few at a time, until there are `size`."""
-        if self.contender not in (AIOQUIC, TRANSPORT):
+        if self.contender not in (AIOQUIC, TRANSPORT, BARE):
             await self._register()
         first = len(self.members)
         self.members += [None] * (size - first)
@@ -74,12 +75,16 @@ class Crowd:
             self._people.append(person)
             self.leave(await self.come_in(len(self._people) - 1))
 
-    def _core(self, index: int, on_ready: Callable[[], None]) -> QuicClient | TransportClient | MemberClient:
+    def _core(
+        self, index: int, on_ready: Callable[[], None]
+    ) -> QuicClient | TransportClient | BareClient | MemberClient:
         on_message = partial(self.on_message, index)
         server = self.server
         if self.contender is AIOQUIC:
             return QuicClient(server.address, server.certificate, on_message, on_ready)
         if self.contender is TRANSPORT:
             return TransportClient(server.address, server.fingerprint, on_message, on_ready)
+        if self.contender is BARE:
+            return BareClient(on_message, on_ready)
         person = self._people[index % len(self._people)]
         return member(server, server.address, on_message, on_ready, person)

@@ -179,6 +179,11 @@ class Stage:
         ready = await program.first("ready")
         return Server(program=program, port=ready["port"], fingerprint=parse_fingerprint(ready["fingerprint"]))
 
+    async def start_bare(self) -> Server:
+        """Datagrams without a protocol."""
+        program = await self.start("bare", ["-m", "benchmarks.peers.bare_chat"])
+        return Server(program=program, port=(await program.first("ready"))["port"])
+
     async def start_aioquic(self) -> Server:
         """The same chat as `start_transport`'s, on aioquic."""
         directory = self.new_path("aioquic")
