@@ -1,4 +1,4 @@
-"""Commands for the running daemon: rooms, people, a new configuration, a planned end. Each needs it to answer."""
+"""Commands for a running daemon: how it is, rooms, people, a new configuration, an end. Each needs it to answer."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from bisikd.config import Flags, locate_state
 from bisikd.draining import DRAIN_S
 from bisikd.errors import NotRunning
 from bisikd.reloading import reload_for_people
-from bisikd.status import rooms_for_people
+from bisikd.status import rooms_for_people, status_for_people
 
 LOOK_EVERY_S: Final = 0.2
 
@@ -29,6 +29,16 @@ address_option = click.option("--address", metavar="RANGE", help="An address or 
 
 def _ask(state: Path | None, config: Path | None, command: str, **arguments: Any) -> Any:
     return ask(locate_state(Flags(state=state, config=config)), command, **arguments)
+
+
+@click.command()
+@state_option
+@config_option
+@json_option
+def status(state: Path | None, config: Path | None, as_json: bool) -> None:
+    """Ask the running daemon how it is: sessions and their links, rooms, refusals, log."""
+    answer = _ask(state, config, "status")
+    click.echo(json.dumps(answer) if as_json else "\n".join(status_for_people(answer)))
 
 
 @click.command()
@@ -212,9 +222,3 @@ def _decision(value: dict[str, Any]) -> str:
     until = f"until {value['until']}" if value["until"] else "until it is taken back"
     reason = f": {harmless(value['reason'])}" if value["reason"] else ""
     return f"{what}, {until}, by {harmless(value['by'])} at {value['since']}{reason}"
-
-
-administration_commands: Final = (
-    *(rooms, room, kick, ban, unban, bans, mute, unmute, topic),
-    *(reload, drain),
-)
