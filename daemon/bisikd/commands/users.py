@@ -99,6 +99,22 @@ def remove(name: str, forget: bool, state: Path | None, config: Path | None, as_
     _say(user, f"The account {harmless(user['name'])} is closed; {after}", as_json)
 
 
+@users.command("revoke")
+@name_argument
+@click.argument("device")
+@_common
+def revoke_device(name: str, device: str, state: Path | None, config: Path | None, as_json: bool) -> None:
+    """Take one device of an account away. DEVICE is its fingerprint, as `show` prints it, or how that begins."""
+    try:
+        user = ask(load_settings(state=state, config=config).state, "revoke-device", name=name, device=device)
+    except NotRunning:
+        with _stopped(state, config) as accounts:
+            user = user_as_json(accounts.revoke_device(read_name(name), device))
+    count = len(user["devices"])
+    left = f"{count} device{'' if count == 1 else 's'} left"
+    _say(user, f"That device lets nobody in as {harmless(user['name'])} any more; {left}.", as_json)
+
+
 @users.command("reset-id")
 @name_argument
 @_common
