@@ -36,7 +36,7 @@ def test_each_ending_has_its_exit_code(
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("bisikd.commands.administration.ask", fail)
+    monkeypatch.setattr("bisikd.commands.common.ask", fail)
     with pytest.raises(SystemExit) as ended:
         cli.main(["status", "--state", str(tmp_path)])
     assert ended.value.code == code
