@@ -98,6 +98,19 @@ class StoppedAccounts:
         find(self._users, name)
         return self._users.change(name, lambda user: replace(user, role=role))
 
+    def revoke_device(self, name: str, device: str) -> User:
+        """Without the one device whose fingerprint begins so. Raises BisikdError where it is not exactly one."""
+        user = find(self._users, name)
+        start = device.lower().replace("-", "").replace(" ", "")
+        gone = [known for known in user.devices if fingerprint_text(known.key_hash).startswith(start)]
+        if not start or len(gone) != 1:
+            raise BisikdError(
+                f"{len(gone)} devices of {name} begin with that: name exactly one of those that "
+                f"`bisikd users show {name}` prints."
+            )
+        kept = tuple(known for known in user.devices if known is not gone[0])
+        return self._users.change(name, lambda user: replace(user, devices=kept))
+
     def reset_login_id(self, name: str) -> tuple[User, str]:
         """The new login ID too; it is in no file."""
         find(self._users, name)
@@ -139,6 +152,13 @@ class Accounts:
             self._put_out(name, CloseCode.REFUSED, "Your account on this server was removed.")
             return user
 
+    async def revoke_device(self, name: str, device: str) -> User:
+        """Whoever is logged in is put out for a moment; the person's other devices come back, that one cannot."""
+        async with self._alone(name):
+            user = await self._door.blocking.writing(self._stopped().revoke_device, name, device)
+            self._put_out(name, CloseCode.GOING_AWAY, "A device of yours was revoked by the operator.")
+            return user
+
     async def set_role(self, name: str, role: Role) -> User:
         return await self._door.blocking.writing(self._stopped().set_role, name, role)
 
@@ -153,6 +173,7 @@ class Accounts:
             "user": self._show,
             "rename-user": partial(self._answer, self._rename_of),
             "remove-user": partial(self._answer, self._removed_of),
+            "revoke-device": partial(self._answer, self._revoked_of),
             "set-role": partial(self._answer, self._role_of),
             "reset-id": self._reset,
         }
@@ -209,6 +230,9 @@ class Accounts:
 
     async def _removed_of(self, request: dict[str, Any], name: str) -> User:
         return await (self.forget(name) if request.get("forget") is True else self.close(name))
+
+    async def _revoked_of(self, request: dict[str, Any], name: str) -> User:
+        return await self.revoke_device(name, str(request.get("device") or ""))
 
     async def _role_of(self, request: dict[str, Any], name: str) -> User:
         try:

@@ -1,39 +1,66 @@
 """The command line. Owns words, flags and exit codes; what is done is done elsewhere.
 
+A subcommand is imported when it is called: what a start of the daemon imports is most of what it costs.
+
 Data goes to stdout, talk to stderr. Every expected mistake is one sentence and an exit code: 1 refused or failed,
 2 wrong usage, 3 nobody answers, 130 interrupted. A traceback on the screen is a bug.
 """
 
-import json
+import gc
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
+from importlib import import_module
 from typing import Any, Final, NoReturn
 
 import click
 
-from bisikd.admin import ask
-from bisikd.commands.administration import administration_commands
-from bisikd.commands.backup import backup, restore
 from bisikd.commands.common import config_option, flags_of, json_option, set_option, state_option
-from bisikd.commands.config import config as config_commands
-from bisikd.commands.doctor import doctor_command
-from bisikd.commands.install import install_command, uninstall_command
-from bisikd.commands.invite import invite
-from bisikd.commands.log import log as log_commands
-from bisikd.commands.users import users
-from bisikd.config import load, load_settings
+from bisikd.config import load
 from bisikd.errors import BisikdError
-from bisikd.service import serve
-from bisikd.status import status_for_people
 
 INTERRUPTED: Final = 130
 OWN_FLAGS: Final = ("--version", "--help", "-h")
 
+# By module of bisikd.commands: its commands, which are called so in there too, or so with `_command` behind it.
+COMMANDS: Final = {
+    "administration": (
+        "rooms",
+        "room",
+        "kick",
+        "ban",
+        "unban",
+        "bans",
+        "mute",
+        "unmute",
+        "topic",
+        "reload",
+        "drain",
+        "status",
+    ),
+    "backup": ("backup", "restore"),
+    "config": ("config",),
+    "doctor": ("doctor",),
+    "install": ("install", "uninstall"),
+    "invite": ("invite",),
+    "log": ("log",),
+    "users": ("users",),
+}
+MODULES: Final = {name: module for module, names in COMMANDS.items() for name in names}
+
 
 class DefaultsToRun(click.Group):
     """`bisikd` and `bisikd --json` mean `bisikd run` and `bisikd run --json`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *MODULES])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in MODULES:
+            return super().get_command(ctx, cmd_name)
+        module = import_module(f"bisikd.commands.{MODULES[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command", None) or getattr(module, cmd_name)
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in OWN_FLAGS):
@@ -64,34 +91,10 @@ def cli() -> None:
 @json_option
 def run(as_json: bool, **flags: Any) -> None:
     """Serve until told to stop, and print what happens."""
+    gc.disable()  # nothing of what is imported is garbage; `serve` enables it again
+    from bisikd.service import serve  # noqa: PLC0415 # the whole daemon: for who runs it
+
     serve(load(flags_of(**flags)), as_json=as_json)
-
-
-cli.add_command(config_commands)
-cli.add_command(log_commands)
-for command in administration_commands:
-    cli.add_command(command)
-cli.add_command(doctor_command)
-cli.add_command(install_command)
-cli.add_command(uninstall_command)
-
-
-cli.add_command(invite)
-
-
-@cli.command()
-@state_option
-@config_option
-@json_option
-def status(state: Path | None, config: Path | None, as_json: bool) -> None:
-    """Ask the running daemon how it is: sessions and their links, rooms, refusals, log."""
-    answer = ask(load_settings(state=state, config=config).state, "status")
-    click.echo(json.dumps(answer) if as_json else "\n".join(status_for_people(answer)))
-
-
-cli.add_command(users)
-cli.add_command(backup)
-cli.add_command(restore)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

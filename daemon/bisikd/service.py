@@ -10,6 +10,7 @@ end, every client is told to come back, and the log is signed and closed. A fail
 nobody is told anything that may not be true.
 """
 
+import gc
 import math
 import os
 import signal
@@ -19,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
@@ -51,7 +51,7 @@ from bisikd.scraping import open_metrics_socket, serve_metrics
 from bisikd.sessions import Sessions
 from bisikd.sockets import forbid_fragments, open_udp_socket, passed_socket, shown_address
 from bisikd.state import StateDirectory
-from bisikd.status import disk_status, rooms_status, session_status
+from bisikd.status import disk_status, rooms_status, session_status, version_of
 from bisikd.udp import UdpDriver
 from bisikd.users import UserStore
 from bisikd.watchdog import Watchdog
@@ -116,6 +116,8 @@ def serve(configuration: "Configuration", *, as_json: bool) -> None:
             invites=invites,
             configuration=configuration,
         )
+        gc.freeze()  # what is there by now stays
+        gc.enable()
         try:
             trio.run(_run, opened)
         except BaseExceptionGroup as group:
@@ -388,7 +390,7 @@ class Service:
         metrics = Metrics(
             self._chat,
             Sources(
-                version=version("bisik"),
+                version=version_of(),
                 started_s=wall_clock_ms() / 1000,
                 drops=self._drops,
                 connections=lambda: len(self._endpoint),
@@ -457,7 +459,7 @@ class Service:
         sessions = self._sessions or ()
         return {
             "type": "status",
-            "version": version("bisik"),
+            "version": version_of(),
             "listen": self._listen(),
             "fingerprint": fingerprint_text(self._opened.state.identity.fingerprint),
             "uptime_s": round(now - self._started, 1),

@@ -135,3 +135,10 @@ def _duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def version_of() -> str:
+    """Of what is installed."""
+    from importlib.metadata import version  # noqa: PLC0415 # it brings half of email with it, and a start needs none
+
+    return version("bisik")

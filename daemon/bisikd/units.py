@@ -47,7 +47,7 @@ def this_machine() -> Machine:
 
     Asked from the kernel's list of what this process has mapped, after all that the daemon imports was imported.
     """
-    for name in ("bisikd.service", "bisikd.cli"):
+    for name in ("bisikd.service", "bisikd.cli", "bisikd.commands.administration"):
         importlib.import_module(name)
     python = Path(sys.executable)
     libraries = {path.parent for path in _mapped_libraries(Path("/proc/self/maps").read_text(encoding="utf-8"))}

@@ -113,7 +113,6 @@ class UserStore:
         for readers beside a daemon.
         """
         store = cls(directory, files)
-        skeleton("")  # loads the table of look-alikes here, where blocking is expected
         read: dict[Path, User] = {}
         for file_name in sorted(files.names(directory)):
             path = directory / file_name

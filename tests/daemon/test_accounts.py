@@ -11,6 +11,7 @@ import trio
 
 import bisikd.journal
 from bisik_protocol.chat.messages import Admitted, Code, Device, GetDevice, MessageEntry
+from bisik_protocol.crypto.identity import fingerprint_text
 from bisik_protocol.transport.events import CloseCode
 from bisikd.accounts import Accounts, NoAccount
 from bisikd.errors import BisikdError
@@ -245,3 +246,18 @@ async def test_the_commands_answer_in_json(tmp_path: Path) -> None:
                 await ask("user", **wrong)
         with pytest.raises(BisikdError, match="role"):
             await ask("set-role", name="x", role="king")
+
+
+async def test_a_device_that_the_operator_revoked_is_put_out_and_cannot_come_back(tmp_path: Path) -> None:
+    """Its fingerprint's beginning names it, where that is the beginning of exactly one."""
+    async with open_stage(tmp_path) as stage:
+        tama = await stage.member("tama", 1, "#lobby")
+        (device,) = stage.chat.users.get("tama").devices  # type: ignore[union-attr] # it was just made
+        with pytest.raises(BisikdError, match="0 devices of tama begin with that"):
+            await accounts_of(stage).revoke_device("tama", "zzzz")
+        with pytest.raises(BisikdError, match="begin with that"):
+            await accounts_of(stage).revoke_device("tama", "")
+        user = await accounts_of(stage).revoke_device("tama", fingerprint_text(device.key_hash)[:12])
+        assert user.devices == ()
+        assert tama.connection.close_code == CloseCode.GOING_AWAY
+        assert not isinstance(await stage.visitor(1).login("tama"), Admitted)

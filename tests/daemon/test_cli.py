@@ -2,6 +2,7 @@
 
 import errno
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_each_ending_has_its_exit_code(
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "ask", fail)
+    monkeypatch.setattr("bisikd.commands.common.ask", fail)
     with pytest.raises(SystemExit) as ended:
         cli.main(["status", "--state", str(tmp_path)])
     assert ended.value.code == code
@@ -64,3 +65,30 @@ def test_help_is_for_everything(capfd: pytest.CaptureFixture[str], command: list
         cli.main(command)
     assert ended.value.code == 0
     assert "Usage: bisikd" in capfd.readouterr().out
+
+
+def test_a_start_imports_nothing_that_only_other_commands_need(tmp_path: Path) -> None:
+    """After a crash people wait for it: no archives, no checks, no metrics, no package metadata."""
+    program = (
+        "import sys; from bisikd import cli; import bisikd.service as service;"
+        "service.serve = lambda configuration, as_json: print(*sys.modules);"
+        f"cli.main(['run', '--state', {str(tmp_path)!r}])"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "bisikd.chat" in loaded
+    assert {name for name in loaded if name.startswith("bisikd.commands.")} == {"bisikd.commands.common"}
+    assert not {"bisikd.backup", "bisikd.doctor", "importlib.metadata", "tarfile", "platformdirs"}.intersection(
+        loaded
+    )
+    assert "prometheus_client" not in loaded
+
+
+def test_every_command_is_where_the_table_says() -> None:
+    """So that none is found out to be missing by who needs it."""
+    for names in cli.COMMANDS.values():
+        for name in names:
+            command = cli.cli.get_command(cli.cli.context_class(cli.cli), name)
+            assert command is not None
+            assert command.name == name

@@ -1,20 +1,17 @@
-"""Commands for the running daemon: rooms, people, a new configuration, a planned end. Each needs it to answer."""
+"""Commands for a running daemon: how it is, rooms, people, a new configuration, an end. Each needs it to answer."""
 
 import json
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from bisik_protocol.chat.text import harmless
-from bisikd.admin import ask
-from bisikd.commands.common import DurationType, config_option, json_option, state_option
-from bisikd.config import Flags, locate_state
+from bisikd.commands.common import DurationType, Where, json_option, where_options
 from bisikd.draining import DRAIN_S
 from bisikd.errors import NotRunning
 from bisikd.reloading import reload_for_people
-from bisikd.status import rooms_for_people
+from bisikd.status import rooms_for_people, status_for_people
 
 LOOK_EVERY_S: Final = 0.2
 
@@ -27,17 +24,21 @@ device_option = click.option("--device", metavar="FINGERPRINT", help="A device, 
 address_option = click.option("--address", metavar="RANGE", help="An address or a range of them, instead of a name.")
 
 
-def _ask(state: Path | None, config: Path | None, command: str, **arguments: Any) -> Any:
-    return ask(locate_state(Flags(state=state, config=config)), command, **arguments)
+@click.command()
+@where_options
+@json_option
+def status(where: Where, as_json: bool) -> None:
+    """Ask the running daemon how it is: sessions and their links, rooms, refusals, log."""
+    answer = where.ask("status")
+    click.echo(json.dumps(answer) if as_json else "\n".join(status_for_people(answer)))
 
 
 @click.command()
-@state_option
-@config_option
+@where_options
 @json_option
-def rooms(state: Path | None, config: Path | None, as_json: bool) -> None:
+def rooms(where: Where, as_json: bool) -> None:
     """Print the rooms: who is there, topic, rules."""
-    found = _ask(state, config, "rooms")
+    found = where.ask("rooms")
     if as_json:
         for each in found:
             click.echo(json.dumps({"type": "room", **each}))
@@ -47,16 +48,14 @@ def rooms(state: Path | None, config: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("room")
-@state_option
-@config_option
+@where_options
 @click.option("--private/--public", default=None, help="Only who was allowed comes in, and who is in it now.")
 @click.option("--read-only/--writable", default=None, help="Only moderators write.")
 @click.option("--allow", multiple=True, metavar="NAME", help="Let somebody into a private room.")
 @click.option("--disallow", multiple=True, metavar="NAME", help="Let them in no longer, and put them out.")
 def room(
     room: str,
-    state: Path | None,
-    config: Path | None,
+    where: Where,
     private: bool | None,
     read_only: bool | None,
     allow: tuple[str, ...],
@@ -64,36 +63,33 @@ def room(
 ) -> None:
     """Change a room's rules."""
     if private is not None or read_only is not None:
-        _ask(state, config, "room", room=room, private=private, read_only=read_only)
+        where.ask("room", room=room, private=private, read_only=read_only)
     for name in allow:
-        _ask(state, config, "allow", room=room, name=name)
+        where.ask("allow", room=room, name=name)
     for name in disallow:
-        _ask(state, config, "allow", room=room, name=name, allowed=False)
+        where.ask("allow", room=room, name=name, allowed=False)
 
 
 @click.command()
 @click.argument("name")
 @click.argument("room", required=False)
-@state_option
-@config_option
+@where_options
 @reason_option
-def kick(name: str, room: str | None, state: Path | None, config: Path | None, reason: str) -> None:
+def kick(name: str, room: str | None, where: Where, reason: str) -> None:
     """Put somebody out of a room, or of every room. They may come back."""
-    _ask(state, config, "kick", name=name, room=room, reason=reason)
+    where.ask("kick", name=name, room=room, reason=reason)
 
 
 @click.command()
 @click.argument("name", required=False)
-@state_option
-@config_option
+@where_options
 @device_option
 @address_option
 @for_option
 @reason_option
 def ban(
     name: str | None,
-    state: Path | None,
-    config: Path | None,
+    where: Where,
     device: str | None,
     address: str | None,
     lasts_s: int | None,
@@ -101,28 +97,26 @@ def ban(
 ) -> None:
     """Keep a name, a device or a range of addresses off the server, and put out who is there."""
     what, target = _target(name, device, address)
-    _ask(state, config, "ban", what=what, target=target, lasts_s=lasts_s, reason=reason)
+    where.ask("ban", what=what, target=target, lasts_s=lasts_s, reason=reason)
 
 
 @click.command()
 @click.argument("name", required=False)
-@state_option
-@config_option
+@where_options
 @device_option
 @address_option
-def unban(name: str | None, state: Path | None, config: Path | None, device: str | None, address: str | None) -> None:
+def unban(name: str | None, where: Where, device: str | None, address: str | None) -> None:
     """Take a ban back."""
     what, target = _target(name, device, address)
-    _ask(state, config, "unban", what=what, target=target)
+    where.ask("unban", what=what, target=target)
 
 
 @click.command()
-@state_option
-@config_option
+@where_options
 @json_option
-def bans(state: Path | None, config: Path | None, as_json: bool) -> None:
+def bans(where: Where, as_json: bool) -> None:
     """Print who is banned, and who is muted."""
-    found = _ask(state, config, "bans")
+    found = where.ask("bans")
     for each in [*found["bans"], *found["mutes"]]:
         click.echo(json.dumps(each) if as_json else _decision(each))
 
@@ -130,50 +124,43 @@ def bans(state: Path | None, config: Path | None, as_json: bool) -> None:
 @click.command()
 @click.argument("name")
 @click.argument("room", required=False)
-@state_option
-@config_option
+@where_options
 @for_option
 @reason_option
-def mute(
-    name: str, room: str | None, state: Path | None, config: Path | None, lasts_s: int | None, reason: str
-) -> None:
+def mute(name: str, room: str | None, where: Where, lasts_s: int | None, reason: str) -> None:
     """Refuse what somebody says, in one room or in all."""
-    _ask(state, config, "mute", name=name, room=room, lasts_s=lasts_s, reason=reason)
+    where.ask("mute", name=name, room=room, lasts_s=lasts_s, reason=reason)
 
 
 @click.command()
 @click.argument("name")
 @click.argument("room", required=False)
-@state_option
-@config_option
-def unmute(name: str, room: str | None, state: Path | None, config: Path | None) -> None:
+@where_options
+def unmute(name: str, room: str | None, where: Where) -> None:
     """Let somebody speak again."""
-    _ask(state, config, "unmute", name=name, room=room)
+    where.ask("unmute", name=name, room=room)
 
 
 @click.command()
 @click.argument("room")
 @click.argument("text", default="")
-@state_option
-@config_option
-def topic(room: str, text: str, state: Path | None, config: Path | None) -> None:
+@where_options
+def topic(room: str, text: str, where: Where) -> None:
     """Set a room's topic; without TEXT take it away."""
-    _ask(state, config, "topic", room=room, topic=text)
+    where.ask("topic", room=room, topic=text)
 
 
 @click.command()
-@state_option
-@config_option
+@where_options
 @json_option
-def reload(state: Path | None, config: Path | None, as_json: bool) -> None:
+def reload(where: Where, as_json: bool) -> None:
     """Take in a changed bisikd.toml; on any mistake in it the old one stays."""
-    answer = _ask(state, config, "reload")
+    answer = where.ask("reload")
     click.echo(json.dumps(answer) if as_json else reload_for_people(answer))
 
 
 @click.command()
-@state_option
-@config_option
+@where_options
 @click.option(
     "--within",
     "within_s",
@@ -183,16 +170,16 @@ def reload(state: Path | None, config: Path | None, as_json: bool) -> None:
     help="Seconds at most.",
 )
 @click.option("--no-wait", is_flag=True, help="Return at once.")
-def drain(state: Path | None, config: Path | None, within_s: float, no_wait: bool) -> None:
+def drain(where: Where, within_s: float, no_wait: bool) -> None:
     """Take nothing new, and stop when everybody has what was stored."""
-    answer = _ask(state, config, "drain", within_s=within_s)
+    answer = where.ask("drain", within_s=within_s)
     click.echo(
         f"{answer['sessions']} sessions; it stops when they have everything, or in {within_s:.0f} s.", err=True
     )
     while not no_wait:
         time.sleep(LOOK_EVERY_S)
         try:
-            _ask(state, config, "rooms")
+            where.ask("rooms")
         except NotRunning:
             return
 
@@ -212,9 +199,3 @@ def _decision(value: dict[str, Any]) -> str:
     until = f"until {value['until']}" if value["until"] else "until it is taken back"
     reason = f": {harmless(value['reason'])}" if value["reason"] else ""
     return f"{what}, {until}, by {harmless(value['by'])} at {value['since']}{reason}"
-
-
-administration_commands: Final = (
-    *(rooms, room, kick, ban, unban, bans, mute, unmute, topic),
-    *(reload, drain),
-)

@@ -5,13 +5,16 @@ The environment is not read here: `config show` has to tell a variable from a fl
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
 from bisik_protocol.chat.messages import MAX_BAN_S
-from bisikd.config import Flags, load_settings
+from bisikd.admin import ask
+from bisikd.config import Flags, load_settings, locate_state
 from bisikd.state import StateDirectory
 
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -43,6 +46,31 @@ def flags_of(
 def existing_state(state: Path | None, config: Path | None) -> StateDirectory:
     """What a daemon made there, running or not; nothing is locked. Raises StateError, UsageProblem."""
     return StateDirectory.open_existing(load_settings(state=state, config=config).state)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Whose daemon or files a command is about, as its flags say."""
+
+    state: Path | None
+    config: Path | None
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """What the daemon there answers. Raises NotRunning, BisikdError with what it said, UsageProblem."""
+        return ask(locate_state(Flags(state=self.state, config=self.config)), command, **arguments)
+
+    def existing_state(self) -> StateDirectory:
+        return existing_state(self.state, self.config)
+
+
+def where_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--state and --config, which reach the command as one argument `where`."""
+
+    @wraps(command)
+    def with_where(state: Path | None, config: Path | None, **arguments: Any) -> None:
+        command(where=Where(state, config), **arguments)
+
+    return cast("Callable[..., None]", state_option(config_option(with_where)))
 
 
 class DurationType(click.ParamType[int]):

@@ -7,29 +7,23 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from bisik_protocol.chat.text import harmless
 from bisikd.accounts import StoppedAccounts, find, read_name, user_as_json, users_status
-from bisikd.admin import ask
-from bisikd.commands.common import Decorator, config_option, existing_state, json_option, state_option
-from bisikd.config import load_settings
+from bisikd.commands.common import Where, json_option, where_options
 from bisikd.errors import BisikdError, NotRunning
 from bisikd.passwords import Passwords
 from bisikd.state import StateDirectory
-from bisikd.users import Role, UserStore
+from bisikd.users import Role, User, UserStore
 
 name_argument: Final = click.argument("name")
 
 
 def _common(command: Callable[..., None]) -> Any:
-    options: list[Decorator] = [state_option, config_option, json_option]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return where_options(json_option(command))
 
 
 @click.group()
@@ -39,12 +33,12 @@ def users() -> None:
 
 @users.command("list")
 @_common
-def list_users(state: Path | None, config: Path | None, as_json: bool) -> None:
+def list_users(where: Where, as_json: bool) -> None:
     """Print every account, and say which files are damaged."""
     try:  # the daemon, while it runs, is the one that knows: its files may be being written
-        known = ask(load_settings(state=state, config=config).state, "users")
+        known = where.ask("users")
     except NotRunning:
-        known = users_status(_stored_users(state, config))
+        known = users_status(_stored_users(where))
     for user in known["users"]:
         click.echo(json.dumps(user) if as_json else _line(user))
     for damage in known["damaged"]:
@@ -54,12 +48,12 @@ def list_users(state: Path | None, config: Path | None, as_json: bool) -> None:
 @users.command()
 @name_argument
 @_common
-def show(name: str, state: Path | None, config: Path | None, as_json: bool) -> None:
+def show(name: str, where: Where, as_json: bool) -> None:
     """Print all that an account's file says, but for the login ID, which nobody can tell."""
     try:
-        user = ask(load_settings(state=state, config=config).state, "user", name=name)
+        user = where.ask("user", name=name)
     except NotRunning:
-        user = user_as_json(find(_stored_users(state, config), read_name(name), closed=True))
+        user = user_as_json(find(_stored_users(where), read_name(name), closed=True))
     if as_json:
         click.echo(json.dumps(user))
         return
@@ -74,13 +68,15 @@ def show(name: str, state: Path | None, config: Path | None, as_json: bool) -> N
 @name_argument
 @click.argument("new_name")
 @_common
-def rename(name: str, new_name: str, state: Path | None, config: Path | None, as_json: bool) -> None:
+def rename(name: str, new_name: str, where: Where, as_json: bool) -> None:
     """Give an account another name. What it said keeps the old one, which nobody else can take."""
-    try:
-        user = ask(load_settings(state=state, config=config).state, "rename-user", name=name, new_name=new_name)
-    except NotRunning:
-        with _stopped(state, config) as accounts:
-            user = user_as_json(accounts.rename(read_name(name), read_name(new_name)))
+    user = _done(
+        where,
+        "rename-user",
+        lambda accounts: accounts.rename(read_name(name), read_name(new_name)),
+        name=name,
+        new_name=new_name,
+    )
     _say(user, f"{harmless(user['formerly'][-1])} is called {harmless(user['name'])} from now on.", as_json)
 
 
@@ -88,26 +84,46 @@ def rename(name: str, new_name: str, state: Path | None, config: Path | None, as
 @name_argument
 @click.option("--forget", is_flag=True, help="Remove the file too: then anybody may take the name.")
 @_common
-def remove(name: str, forget: bool, state: Path | None, config: Path | None, as_json: bool) -> None:
+def remove(name: str, forget: bool, where: Where, as_json: bool) -> None:
     """Close an account: its devices and its login ID let nobody in any more. What it said stays in the log."""
-    try:
-        user = ask(load_settings(state=state, config=config).state, "remove-user", name=name, forget=forget)
-    except NotRunning:
-        with _stopped(state, config) as accounts:
-            user = user_as_json((accounts.forget if forget else accounts.close)(read_name(name)))
+    user = _done(
+        where,
+        "remove-user",
+        lambda accounts: (accounts.forget if forget else accounts.close)(read_name(name)),
+        name=name,
+        forget=forget,
+    )
     after = "its name is free." if forget else "its name stays taken."
     _say(user, f"The account {harmless(user['name'])} is closed; {after}", as_json)
+
+
+@users.command("revoke")
+@name_argument
+@click.argument("device")
+@_common
+def revoke_device(name: str, device: str, where: Where, as_json: bool) -> None:
+    """Take one device of an account away. DEVICE is its fingerprint, as `show` prints it, or how that begins."""
+    user = _done(
+        where,
+        "revoke-device",
+        lambda accounts: accounts.revoke_device(read_name(name), device),
+        name=name,
+        device=device,
+    )
+    count = len(user["devices"])
+    left = f"{count} device{'' if count == 1 else 's'} left"
+    _say(user, f"That device lets nobody in as {harmless(user['name'])} any more; {left}.", as_json)
 
 
 @users.command("reset-id")
 @name_argument
 @_common
-def reset_id(name: str, state: Path | None, config: Path | None, as_json: bool) -> None:
+def reset_id(name: str, where: Where, as_json: bool) -> None:
     """Make a new login ID and print it; the old one brings the name to no more devices. Known devices stay known."""
     try:
-        user = ask(load_settings(state=state, config=config).state, "reset-id", name=name)
+        user = where.ask("reset-id", name=name)
     except NotRunning:
-        with _stopped(state, config) as accounts:
+        with _stopped(where) as accounts:
             account, login_id = accounts.reset_login_id(read_name(name))
             user = user_as_json(account) | {"login_id": login_id}
     click.echo(json.dumps(user) if as_json else user["login_id"])
@@ -117,24 +133,32 @@ def reset_id(name: str, state: Path | None, config: Path | None, as_json: bool) 
 @name_argument
 @click.argument("role", type=click.Choice([role.value for role in Role]))
 @_common
-def role(name: str, role: str, state: Path | None, config: Path | None, as_json: bool) -> None:
+def role(name: str, role: str, where: Where, as_json: bool) -> None:
     """Make an account a member, a moderator or an owner."""
-    try:
-        user = ask(load_settings(state=state, config=config).state, "set-role", name=name, role=role)
-    except NotRunning:
-        with _stopped(state, config) as accounts:
-            user = user_as_json(accounts.set_role(read_name(name), Role(role)))
+    user = _done(
+        where, "set-role", lambda accounts: accounts.set_role(read_name(name), Role(role)), name=name, role=role
+    )
     _say(user, f"{harmless(user['name'])} is {user['role']} now.", as_json)
 
 
-def _stored_users(state: Path | None, config: Path | None) -> UserStore:
-    return UserStore.open(existing_state(state, config).users_directory, finish=False)
+def _done(where: Where, command: str, stopped: Callable[[StoppedAccounts], User], **arguments: Any) -> dict[str, Any]:
+    """The account after the running daemon changed it by `command`, or, where none runs, `stopped` did."""
+    try:
+        user: dict[str, Any] = where.ask(command, **arguments)
+    except NotRunning:
+        with _stopped(where) as accounts:
+            user = user_as_json(stopped(accounts))
+    return user
+
+
+def _stored_users(where: Where) -> UserStore:
+    return UserStore.open(where.existing_state().users_directory, finish=False)
 
 
 @contextmanager
-def _stopped(state: Path | None, config: Path | None) -> Iterator[StoppedAccounts]:
+def _stopped(where: Where) -> Iterator[StoppedAccounts]:
     """The accounts of a daemon that does not run, locked. Raises BisikdError."""
-    directory = existing_state(state, config).path  # makes none where there is none
+    directory = where.existing_state().path  # makes none where there is none
     with StateDirectory.open_or_create(directory) as opened:
         try:
             store = UserStore.open(opened.users_directory)

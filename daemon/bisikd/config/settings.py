@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-import platformdirs
-
 from bisikd.config import kinds
 from bisikd.config.kinds import Kind, decimal, whole
 from bisikd.config.listening import ListenAddress
@@ -186,4 +184,6 @@ def default_state_directory(environment: Mapping[str, str] = os.environ) -> Path
         return Path(given.split(":")[0])
     if sys.platform != "win32" and os.geteuid() == 0:
         return Path("/var/lib/bisikd")
+    import platformdirs  # noqa: PLC0415 # a service is given its directory
+
     return platformdirs.user_state_path("bisikd", appauthor=False)

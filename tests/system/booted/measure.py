@@ -2,11 +2,12 @@
 
 `make measure-service CYCLES=50 HANGS=5`. Exits 1 where a number is beyond its bound, and 0 with a word where no
 systemd can be booted. Times are from the signal to the first answered datagram, beside whatever else this machine
-does: on a busy one, start it with `nice -n -15`.
+does, so the load average stands beside them, and what a start costs in processor time, which does not depend on it.
 """
 
 import argparse
 import json
+import os
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ import trio
 
 from bisik_protocol.chat.invite import parse_invite
 from tests.support.booted import BootedMachine, booted, why_not
-from tests.system.booted.outage import UNIT, Caller, after_hang, after_kill
+from tests.system.booted.outage import UNIT, Caller, after_hang, after_kill, cost_of_start
 from tests.system.booted.talk import talking
 
 KILLED_P99_S: Final = 1.0
@@ -38,17 +39,18 @@ def say(line: str) -> None:
 
 async def outages(
     machine: BootedMachine, invite: str, caller: Caller, homes: Path, plan: Sequence[tuple[Outage, int]]
-) -> tuple[list[list[float]], int]:
-    """The times of each kind of outage, and how many messages went through them."""
-    times = []
+) -> tuple[list[list[float]], list[float], int]:
+    """The times of each kind of outage, what each start cost, and how many messages went through all of it."""
+    times, costs = [], []
     async with talking(invite, homes) as talk:
         for outage, count in plan:
             taken = []
             for _ in range(count):
                 taken.append(await trio.to_thread.run_sync(outage, machine, caller))
+                costs.append(cost_of_start(machine))
                 await talk.more()
             times.append(taken)
-        return times, await talk.check()
+        return times, costs, await talk.check()
 
 
 def quantile(times: list[float], share: float) -> float:
@@ -70,8 +72,10 @@ def measure(machine: BootedMachine, homes: Path, cycles: int, hangs: int) -> boo
     with machine.network():
         caller = Caller(parse_invite(invite))
         main = partial(outages, machine, invite, caller, homes, [(after_kill, cycles), (after_hang, hangs)])
-        (killed, hung), messages = trio.run(main)
+        (killed, hung), costs, messages = trio.run(main)
     say(f"{'killed: p99':28} {quantile(killed, 0.99):.3f} s")
+    load = os.getloadavg()[0]
+    say(f"{'a start, processor time':28} {statistics.median(costs):.3f} s   load average now {load:.1f}")
     good = row("killed to first answer", killed, quantile(killed, 0.99), KILLED_P99_S)
     good &= row(f"hung, WatchdogSec={WATCHDOG_S}", hung, max(hung), HUNG_S)
     report = json.loads(machine.bisikd("log", "verify", "--json"))
