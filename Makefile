@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 3
 
-.PHONY: demo test test-systemd measure-service soak soak-log soak-flood bench pictures check format clean soak-client man
+.PHONY: soak-long soak-load demo test test-systemd measure-service soak soak-log soak-flood bench pictures check format clean soak-client man
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,13 @@ test: $(STAMP)  ## Everything that must hold; under four minutes on two cores.
 soak: $(STAMP)  ## The simulator's campaign: SEEDS=10000 BUDGET=1800, or one SEED=42 with EVENTS=200.
 	$(BIN)/python -m tests.simulation.soak --workers $(WORKERS) $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(BUDGET),--budget $(BUDGET)) $(if $(EVENTS),--events $(EVENTS)) $(if $(FIRST),--first $(FIRST))
+
+soak-long: $(STAMP)  ## A day in virtual time, and whether anything grew: HOURS=24 SEED=1, or SLICE=1.
+	$(BIN)/python -m tests.simulation.soak_long $(if $(SLICE),--slice) $(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED))
+
+soak-load: $(STAMP)  ## Hundreds of real clients on a real daemon, and whether anything stays: CLIENTS=500 MINUTES=10 RATE=6, or SLICE=1.
+	$(BIN)/python -m tests.load.soak $(if $(SLICE),--slice) $(if $(CLIENTS),--clients $(CLIENTS)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED))
 
 soak-log: $(STAMP)  ## Campaigns against the log: BUDGET=3600 seconds in all, SLICE=1 for what CI runs, ONLY=kills KILLS=20000.
 	$(BIN)/python -m tests.soak_log.soak --workers $(WORKERS) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SLICE),--slice) \

@@ -33,6 +33,7 @@ class Sources:
     started_s: float  # wall clock, seconds since the epoch
     drops: "Callable[[], Counter[str]]"
     connections: Callable[[], int]
+    tasks: Callable[[], int]
     disk: Callable[[], dict[str, int]]  # `status.disk_status`
 
 
@@ -57,6 +58,7 @@ class Metrics(Collector):
         yield from self._people()
         yield from self._links()
         yield from self._log()
+        yield _gauge("tasks", "Tasks that live; as many as before once everybody has gone.", sources.tasks())
         yield _by_label("dropped", "Datagrams that were not taken, by reason.", "reason", sources.drops())
         yield _by_label("refused", "Requests and posts that were refused, by code.", "code", self._chat.refusals)
         waiting = GaugeMetricFamily("bisikd_waiting", "Calls that wait for a worker thread.", labels=["work"])

@@ -149,6 +149,11 @@ async def _run(opened: Opened) -> None:
     await Service(opened).run()
 
 
+def living_tasks() -> int:
+    """How many tasks there are, Trio's own among them. A session's end with it, so this returns to where it was."""
+    return trio.lowlevel.current_statistics().tasks_living
+
+
 def _stop_signals() -> set[signal.Signals]:
     """With a terminal, SIGHUP says that it was closed."""
     closed = {signal.SIGHUP} if sys.stdin is not None and sys.stdin.isatty() else set()
@@ -394,6 +399,7 @@ class Service:
                 started_s=wall_clock_ms() / 1000,
                 drops=self._drops,
                 connections=lambda: len(self._endpoint),
+                tasks=living_tasks,
                 disk=lambda: disk_status(state.path, state.log_directory),
             ),
         )
@@ -469,6 +475,7 @@ class Service:
                 disk_status, self._opened.state.path, self._opened.state.log_directory
             ),
             "users": len(self._opened.users),
+            "tasks": living_tasks(),
             "drops": dict(self._drops()),
             "refused": dict(self._chat.refusals),
             "log": {

@@ -32,6 +32,7 @@ def metrics_of(stage: Stage, directory: Path) -> Metrics:
         started_s=5.0,
         drops=lambda: Counter({"cookie": 7}),
         connections=lambda: 9,
+        tasks=lambda: 12,
         disk=lambda: disk_status(directory, directory),
     )
     return Metrics(stage.chat, sources)
@@ -68,6 +69,7 @@ async def test_the_numbers_are_those_of_now(tmp_path: Path) -> None:
         assert now["bisikd_rooms", ()] == 2
         assert now["bisikd_bans", ()] == 1
         assert now["bisikd_log_records_total", ()] >= 4
+        assert now["bisikd_tasks", ()] == 12
         assert now["bisikd_dropped_total", ("cookie",)] == 7
         assert now["bisikd_refused_total", ("room-invalid",)] == 1
         assert now["bisikd_rtt_seconds", ("0.99",)] > 0

@@ -17,7 +17,7 @@ from bisik_protocol.crypto.identity import fingerprint_text
 from bisik_protocol.transport.client import ClientEndpoint
 from bisik_protocol.transport.events import CloseCode
 from tests.support.chatter import Chatter, open_chatter
-from tests.support.daemon_process import CLEAN, PROGRAM, DaemonProcess, bisikd, fresh_state, open_daemon
+from tests.support.daemon_process import CLEAN, PATIENCE_S, PROGRAM, DaemonProcess, bisikd, fresh_state, open_daemon
 from tests.support.keys import device_key, server_identity
 
 
@@ -252,6 +252,24 @@ async def test_status_tells_of_sessions_rooms_and_the_log(state: Path) -> None:
         lines = (await run("status", "--state", state)).stdout
         assert "tama  127.0.0.1:" in lines
         assert "#lab  2 entries, 1 sessions: tama" in lines
+
+
+async def test_a_session_leaves_no_task_behind(state: Path) -> None:
+    """The number of tasks rises with a session, and is what it was once that has ended."""
+
+    async def tasks(sessions: int) -> int:
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                status = json.loads((await run("status", "--json", "--state", state)).stdout)
+                if len(status["sessions"]) == sessions:
+                    return int(status["tasks"])
+
+    async with open_daemon(state) as daemon:
+        before = await tasks(0)
+        async with chatting(daemon, 1) as tama:
+            await enter(daemon, tama, "tama", LOBBY)
+            assert await tasks(1) > before
+        assert await tasks(0) == before
 
 
 async def test_status_counts_what_was_refused(state: Path) -> None:

@@ -57,8 +57,8 @@ class SimulatedConsole(Console):
 class Daemon:
     """`crash`, `stop` and `stall` are what may happen to it; it comes back by itself."""
 
-    def __init__(self, world: "World") -> None:
-        self.log = SimulatedLog()
+    def __init__(self, world: "World", log: SimulatedLog) -> None:
+        self.log = log
         self.service: Service | None = None
         self.pause = 0.0  # between this life and the next
         self._world = world

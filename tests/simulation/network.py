@@ -213,6 +213,8 @@ class VirtualSocket:
 class Network:
     """Carries datagrams. `tap` sees each of them as it is sent; `divert` may take one that goes up away."""
 
+    max_datagrams: float = MAX_DATAGRAMS
+
     def __init__(self, rng: random.Random, trace: Trace, time: VirtualTime) -> None:
         self.rng = rng
         self.at = time.at
@@ -298,8 +300,8 @@ class Network:
         self._carried += 1
         if self._carried == ENOUGH_DATAGRAMS:
             self.enough.set()
-        elif self._carried > MAX_DATAGRAMS:
-            raise self._trace.violation(f"{MAX_DATAGRAMS} datagrams, and no end")
+        elif self._carried > self.max_datagrams:
+            raise self._trace.violation(f"{self.max_datagrams} datagrams, and no end")
         if not copies:
             self.counts["lost"] += 1
         self._trace.note(direction, name, len(data), *(round(at - now, 4) for at, _ in copies))

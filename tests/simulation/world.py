@@ -33,6 +33,7 @@ from tests.simulation.machinery import Machinery, deterministic_scheduling, repl
 from tests.simulation.member import Member
 from tests.simulation.network import Host, Network
 from tests.simulation.plan import Fault, Knobs, Plan, draw_conditions, draw_plan
+from tests.simulation.store import SimulatedLog
 from tests.simulation.trace import KEPT_EVENTS, Trace
 from tests.simulation.watch import Replace, Watch
 from tests.support.keys import device_key
@@ -63,17 +64,21 @@ class Outcome:
 
 
 class World:
-    """Everybody and everything in one run."""
+    """Everybody and everything in one run. The classes are what a run of another kind puts something else for."""
+
+    network_class = Network
+    watch_class = Watch
+    log_class = SimulatedLog
 
     def __init__(self, plan: Plan, *, checksum: bool = False, kept_events: int = KEPT_EVENTS) -> None:
         self.plan = plan
         self.rng = random.Random(f"world {plan.seed}")
         self.time = VirtualTime(self._on_failure)
         self.trace = Trace(plan.seed, self.time.now, checksum=checksum, kept=kept_events)
-        self.watch = Watch(self.trace)
-        self.network = Network(self.rng, self.trace, self.time)
+        self.watch = self.watch_class(self.trace)
+        self.network = self.network_class(self.rng, self.trace, self.time)
         self.machinery = Machinery(self.rng, self.network, self.trace, self.watch)
-        self.daemon = Daemon(self)
+        self.daemon = Daemon(self, self.log_class())
         self.log = self.daemon.log
         self.members: list[Member] = []
         self.nursery: trio.Nursery
@@ -382,7 +387,8 @@ def turn_knobs(knobs: Knobs, machinery: Machinery, rng: random.Random, replace: 
 
 
 @contextmanager
-def _prepared(world: World, bug: Callable[[Replace], None] | None) -> Iterator[None]:
+def prepared(world: World, bug: Callable[[Replace], None] | None) -> Iterator[None]:
+    """Everything is replaced that a world replaces, and a mistake planted, until the block ends."""
     with ExitStack() as stack:
         stack.enter_context(deterministic_scheduling(world.plan.seed))
         replace = stack.enter_context(replacing())
@@ -403,7 +409,7 @@ def simulate(
     """Carry out a plan, or the plan of a seed, from beginning to end."""
     plan = draw_plan(plan) if isinstance(plan, int) else plan
     world = World(plan, checksum=checksum, kept_events=kept_events)
-    with _prepared(world, bug):
+    with prepared(world, bug):
         try:
             trio.run(world.run, clock=world.time.clock)
         except BaseException as error:
