@@ -16,7 +16,6 @@ from bisikd.config.file import documented_file, read_file
 from bisikd.errors import BisikdError
 from bisikd.invites import FILE_NAME, open_invites
 from bisikd.log import LogDamaged, LogError, salvage_log, verify_log
-
 from bisikd.log.facts import read_fact, read_kept
 from bisikd.log.files import REAL_FILES
 from bisikd.log.format import Malformed, RecordKind

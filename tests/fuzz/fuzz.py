@@ -3,8 +3,8 @@
 make fuzz SECONDS=600                    all targets together for ten minutes, on two cores
 make fuzz SECONDS=60 TARGET=frames       one of them
 
-Exits 1 when something was found; the input is kept in tests/fuzz/findings, and a line says how to see it again. Who has
-mended it moves the input to tests/fuzz/corpus/TARGET, which `make test` replays.
+Exits 1 when something was found; the input is kept in tests/fuzz/findings, and a line says how to see it again. Who
+has mended it moves the input to tests/fuzz/corpus/TARGET, which `make test` replays.
 """
 
 import argparse

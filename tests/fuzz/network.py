@@ -198,6 +198,12 @@ def _datagrams() -> list[bytes]:
     return [whole.hello, whole.retry, *whole.kex, *whole.skex]
 
 
+def _conversations() -> list[bytes]:
+    """Each frame alone, and messages in order that the application takes."""
+    alone = [join([(1, frame)]) for frame in every_frame()]
+    return [*alone, join([(0x81, frame) for frame in every_frame()[2:6]])]
+
+
 TARGETS = [
     Target(
         name="varint", take=lambda data: read_varint_untrusted(data, 0), seeds=lambda: [b"\x01", b"\xc0" + bytes(7)]
@@ -219,9 +225,7 @@ TARGETS = [
     Target(name="handshake-client", take=_crypto_of_client, seeds=_handshake_seeds),
     Target(name="meeting", take=_meeting, seeds=lambda: [b"", *(join([(n, b"\x00\x28x")]) for n in range(64))]),
     Target(name="strangers", take=_strangers, seeds=lambda: [join([(0, each) for each in _datagrams()])]),
-    Target(
-        name="connection", take=_connection, seeds=lambda: [join([(1 + n, f) for n, f in enumerate(every_frame())])]
-    ),
+    Target(name="connection", take=_connection, seeds=_conversations),
     Target(name="protection", take=_protection, seeds=lambda: [join([(n, b"payload") for n in (1, 6, 8, 10)])]),
     Target(name="request", take=decode_request_untrusted, seeds=every_message),
     Target(name="from-member", take=decode_from_member_untrusted, seeds=every_message),

@@ -33,7 +33,7 @@ def _admitted() -> tuple[Conversation, Wire]:
 
 
 def _conversation(data: bytes) -> None:
-    """Messages of a daemon that says anything on any lane, to a client that has just greeted it, and to one in a room."""
+    """A daemon that says anything on any lane, to a client that has just greeted it, and to one in a room."""
     daemon = FakeDaemon()
     daemon.admit("tama", device_key())
     greeting = Conversation(name="tama", device=device_key(), store=Store(None), reader="fuzz")

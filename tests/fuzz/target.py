@@ -5,6 +5,7 @@ It knows no fuzzer: Hypothesis, the replay of the corpus and atheris call the sa
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,10 +26,8 @@ class Target:
     refuses: tuple[type[Exception], ...] = (RemoteProtocolError,)
 
     def run(self, data: bytes) -> None:
-        try:
+        with suppress(*self.refuses):
             self.take(data)
-        except self.refuses:
-            pass
 
 
 # Inputs that stand for several things -----------------------------------------------------------------------------
@@ -50,7 +49,7 @@ def split(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def edited(pieces: list[bytes], script: bytes) -> list[bytes]:
-    """Good pieces with changes: each part of the script says which piece, at which of its bytes, and what stands there.
+    """Good pieces with changes: each part of the script says which piece, at which byte, and what stands there.
 
     What is good is made by the target itself, with keys of this process; so an input is small and stays valid.
     """
