@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 3
 
-.PHONY: soak-long soak-load demo test test-systemd measure-service soak soak-log soak-flood bench pictures check format clean soak-client man
+.PHONY: soak-long soak-load demo test fuzz test-systemd measure-service soak soak-log soak-flood bench pictures check format clean soak-client man
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,10 @@ soak-log: $(STAMP)  ## Campaigns against the log: BUDGET=3600 seconds in all, SL
 soak-flood: $(STAMP)  ## Floods a daemon with HELLOs: HELLOS=1000000 RATE=5000 BUDGET=600, or SLICE=1. Needs root and ip.
 	$(BIN)/python -m tests.flood.soak $(if $(SLICE),--slice) $(if $(HELLOS),--hellos $(HELLOS)) $(if $(RATE),--rate $(RATE)) \
 		$(if $(BUDGET),--budget $(BUDGET))
+
+fuzz: $(STAMP)  ## Fuzz whatever reads bytes of others: SECONDS=600 for all together, TARGET=frames for one.
+	$(BIN)/python -m pip install --quiet --group fuzz
+	$(BIN)/python -m tests.fuzz.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(TARGET),--target $(TARGET))
 
 bench: $(STAMP)  ## Tables beside aioquic; three quarters of an hour on a quiet machine. SMALL=1 only shows that it works.
 	$(BIN)/python -m benchmarks $(if $(SMALL),--small,--record docs/benchmarks.md)

@@ -96,7 +96,7 @@ def load_settings(path: Path | None = None) -> Settings:
         raise WrongUsage(_("Cannot read {path}: {error}.").format(path=path, error=_why(error))) from None
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number too long for Python is a ValueError and no more
         raise WrongUsage(_("{path} is not TOML: {error}.").format(path=path, error=error)) from None
     return _checked(found, path)
 

@@ -32,7 +32,7 @@ from bisik_protocol.errors import RemoteProtocolError
 from bisikd.journal import StorageFull
 from bisikd.log.facts import device_record
 from bisikd.passwords import new_login_id
-from bisikd.users import DeviceTaken, NameTaken, NotWritten, TooMany
+from bisikd.users import NOBODY, DeviceTaken, NameTaken, NotWritten, TooMany
 
 if TYPE_CHECKING:
     from bisikd.blocking import Blocking
@@ -263,33 +263,34 @@ class Admission:
     async def _login(self, request: Login) -> Reply:
         device = self._device(request)
         known = self._door.users.by_key(device.key_hash)
+        closed = self._door.users.closed_by_key(device.key_hash)
+        owner = NOBODY if known is None else known[0]
         try:
             name = canonical_name(request.name)
         except InvalidName:
             name = ""  # nobody's
-        if known is not None and name in known[0].names:
-            self._refuse_while_changing(known[0].name)
-            self._refuse_banned(known[0].name, device)
-            return self._admit(request.number, known[0].name, device, None)
-        if known is None and self._door.users.closed_by_key(device.key_hash):
+        if name in owner.names and known is not None:
+            self._refuse_while_changing(owner.name)
+            self._refuse_banned(owner.name, device)
+            return self._admit(request.number, owner.name, device, None)
+        if known is None and closed:
             raise _Refusal(Code.ACCOUNT_CLOSED, ACCOUNT_CLOSED)
         self._need_proof()
-        if known is not None:
-            raise _Refusal(Code.DEVICE_KNOWN, f"This device belongs to {known[0].name}: log in with that name.")
-        await self._check_login_id(name, request.login_id)
+        await self._check_login_id(name, request.login_id, owner.name)
         self._refuse_banned(name, device)
         await self._door.add_device(name, device)
         return self._admit(request.number, name, device, None)
 
-    async def _check_login_id(self, name: str, login_id: str | None) -> None:
+    async def _check_login_id(self, name: str, login_id: str | None, owner: str) -> None:
+        """`owner` is whose device it is, or empty. Each refusal comes after the same work: its time says nothing."""
         exists = self._door.users.get(name) is not None
-        if login_id is None:
-            if not exists:
-                raise _Refusal(Code.NAME_UNKNOWN, UNKNOWN_NAME, guessed=True)
-            raise _Refusal(Code.LOGIN_ID_INCORRECT, f"This device is new to {name}: its login ID is needed.")
-        right = await self._door.is_login_id(self._host, name, login_id)
+        right = login_id is not None and await self._door.is_login_id(self._host, name, login_id)
+        if owner:
+            raise _Refusal(Code.DEVICE_KNOWN, f"This device belongs to {owner}: log in with that name.")
         if not exists:
             raise _Refusal(Code.NAME_UNKNOWN, UNKNOWN_NAME, guessed=True)
+        if login_id is None:
+            raise _Refusal(Code.LOGIN_ID_INCORRECT, f"This device is new to {name}: its login ID is needed.")
         if not right:
             raise _Refusal(Code.LOGIN_ID_INCORRECT, f"That is not the login ID of {name}. Try again.", guessed=True)
 

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from bisik_protocol.chat.messages import MAX_FORMER_NAMES, Role
 from bisik_protocol.chat.names import canonical_name, skeleton
+from bisik_protocol.crypto.identity import MODULUS_BYTES
 from bisikd.errors import BisikdError
 from bisikd.log.files import REAL_FILES, FileSystem
 from bisikd.replace import NotDurable, is_leftover, replace_file
@@ -31,6 +32,7 @@ from bisikd.userfile import (
 )
 
 __all__ = [
+    "NOBODY",
     "Damage",
     "Device",
     "DeviceTaken",
@@ -361,12 +363,17 @@ class UserStore:
         self.damaged.append(Damage(path=path, name=name, line=problem.line, sentence=_damage_sentence(problem)))
 
 
+NOBODY: Final = User(
+    name="", created_ms=0, login_id_hash="", devices=(Device(modulus=bytes(MODULUS_BYTES), added_ms=0),)
+)
+"""Stands for the account that is not there, so that looking for it costs what finding one does."""
+
+
 def _with_device(user: User | None, key_hash: bytes) -> tuple[User, bytes] | None:
     """Another thread may be changing the account: only what was looked up once is asked."""
-    if user is None:
-        return None
-    modulus = next((device.modulus for device in user.devices if device.key_hash == key_hash), None)
-    return None if modulus is None else (user, modulus)
+    # Where there is nobody, somebody else's devices are looked through: it takes as long.
+    modulus = next((device.modulus for device in (user or NOBODY).devices if device.key_hash == key_hash), None)
+    return None if user is None or modulus is None else (user, modulus)
 
 
 def renamed(user: User, name: str) -> User:

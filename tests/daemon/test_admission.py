@@ -1,5 +1,6 @@
 """Who is let in, what strangers learn (nothing), and how little guessing gets."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -246,6 +247,30 @@ async def test_unknown_names_and_wrong_ids_are_told_apart_once_the_password_is_p
         assert not visitor.connection.closed
         assert (await visitor.login("tama", "wrong")).code is Code.LOGIN_ID_INCORRECT
         assert visitor.connection.close_code == CloseCode.REFUSED
+
+
+async def test_every_refused_login_does_the_same_work(tmp_path: Path) -> None:
+    """Known, unknown and impossible names, and a known device of another: one hash each, and none without an ID."""
+    async with open_stage(tmp_path) as stage:
+        await registered(stage, "tama", 1)
+        await registered(stage, "sari", 2)
+        calls: list[str] = []
+        guard, passwords = stage.chat.doorkeeper.guard, stage.chat.doorkeeper.passwords
+        for owner, name in ((guard, "attempt"), (passwords, "verify"), (guard, "failed")):
+            real = getattr(owner, name)
+
+            def noted(*arguments: object, name: str = name, real: Callable[..., object] = real) -> object:
+                calls.append(name)
+                return real(*arguments)
+
+            setattr(owner, name, noted)
+        for device, name in ((3, "tama"), (3, "nobody"), (3, "not a name"), (2, "tama"), (2, "nobody")):
+            visitor = await at_the_door(stage, device)
+            calls.clear()
+            await visitor.login(name)
+            assert calls == []
+            await visitor.login(name, "wrong")
+            assert calls == ["attempt", "verify", "failed"], name
 
 
 async def test_an_unknown_name_costs_the_same_hash_as_a_known_one(tmp_path: Path) -> None:
