@@ -7,6 +7,7 @@ from typing import NoReturn
 import pytest
 from rich.cells import cell_len
 from textual import events
+from textual.strip import Strip
 
 from bisik.errors import HomeError, IdentityMismatch, NotStored
 from bisik.events import ChatEvent
@@ -332,6 +333,25 @@ class TestThePast:
             await stage.until(lambda: room.detached)
             await stage.press("escape")
             await stage.until_seen("baru")
+
+        play(scene, tmp_path, daemon=daemon)
+
+    def test_scrolling_draws_only_what_scrolls(self, tmp_path: Path) -> None:
+        """The columns at the sides stay as they are: they are half of the lines of a screen."""
+        daemon = chatty(500)
+
+        async def scene(stage: Stage) -> None:
+            await stage.until_seen("orang-500 joined")
+            drawn: list[int] = []
+            for panel in (stage.app._rooms_panel, stage.app._members_panel):
+                assert panel.render_line(0).text.strip()
+                panel.render_line = lambda y: drawn.append(y) or Strip([])  # type: ignore[method-assign, func-returns-value]
+            await stage.press(*["shift+up"] * 5)
+            await stage.until_seen("reading back")
+            assert not stage.sees("orang-500 joined")
+            assert drawn == []
+            stage.app._rooms_panel.put([])
+            await stage.until(lambda: bool(drawn))
 
         play(scene, tmp_path, daemon=daemon)
 
