@@ -10,7 +10,7 @@ from bisik.errors import NotKnown, Refused, Unreachable, WrongUsage
 from bisik.gate import Gate, open_gate, register
 from bisik.home import Home
 from bisik.newcomer import Newcomer
-from bisik.visit import check_same_name, known_profile, person_name, read_invite, visit
+from bisik.visit import check_same_name, known_profile, person_name, read_invite, who_visits
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.invite import Invite
 from bisik_protocol.chat.messages import CONTROL_LANE, Code, Reply
@@ -291,11 +291,11 @@ class TestVisit:
         with pytest.raises(Refused, match="you are tama"):
             check_same_name(home, profile, "bima")
 
-    async def test_a_known_home_needs_nothing(self, tmp_path: Path) -> None:
+    def test_a_known_home_needs_nothing(self, tmp_path: Path) -> None:
         """Neither invite nor network."""
         home = Home(tmp_path)
         with pytest.raises(NotKnown):
-            await visit(home, None, None)
+            who_visits(home, None, None)
         self.save(home)
-        assert (await visit(home, None, None)).name == "tama"
-        assert (await visit(home, "127.0.0.1:9999", "Tama")).name == "tama"
+        assert who_visits(home, None, None).name == "tama"
+        assert who_visits(home, "127.0.0.1:9999", "Tama").name == "tama"
