@@ -438,6 +438,23 @@ class TestScreen:
 
         play(scene, tmp_path)
 
+    def test_settings_for_this_run(self, tmp_path: Path) -> None:
+        """Shown, completed and changed."""
+
+        async def scene(stage: Stage) -> None:
+            await stage.type("/set\n")
+            await stage.until_seen("theme = dark  (dark, light, terminal)")
+            await stage.type("/set th")
+            await stage.press("tab")
+            await stage.type("l")
+            await stage.press("tab", "enter")
+            await stage.until_seen("theme = light")
+            assert stage.app.palette_name == "light"
+            await stage.type("/set them light\n")
+            await stage.until_seen("Did you mean theme?")
+
+        play(scene, tmp_path)
+
     def test_no_color_means_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Not even grey."""
         monkeypatch.setenv("NO_COLOR", "1")
