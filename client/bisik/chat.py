@@ -363,6 +363,14 @@ class Chat(Moderating):
     def link_state(self) -> LinkState:
         return self._link.state
 
+    @property
+    def offline(self) -> bool:
+        """Whether it is known that the server cannot be asked now; while the first try is under way it may yet be."""
+        state = self._link.state
+        return state in (LinkState.WAITING, LinkState.SILENT) or (
+            state is LinkState.CONNECTING and self._link.last_trouble is not None
+        )
+
     def stats(self) -> ConnectionStats | None:
         """How the connection does: round trip, losses. None while there is none."""
         return self._link.stats()

@@ -138,10 +138,15 @@ class Session:
 
     def fetch(self, room: RoomView, *, older: bool) -> None:
         """An end of a room's window is near: get what follows there."""
-        if self._nursery is None or room.name in self._fetching or room.oldest is None:
+        if self._nursery is None or self._chat is None or room.name in self._fetching:
             return
-        self._fetching.add(room.name)
-        self._nursery.start_soon(self._fetch, room, older)
+        if older and self._chat.offline:
+            if not room.kept_whole:
+                self._fetching.add(room.name)
+                self._nursery.start_soon(self._fetch_kept, self._chat, room)
+        elif room.oldest is not None:
+            self._fetching.add(room.name)
+            self._nursery.start_soon(self._fetch, room, older)
 
     def newest(self, room: RoomView) -> None:
         """Forget the part of the past that is in the window, and get the newest page."""
@@ -224,6 +229,7 @@ class Session:
         if isinstance(event, LinkChanged):
             self._link.handle(event, trio.current_time())
             self._draw_link(chat)
+            self._on_link(chat)
             return
         if self._desk is not None and isinstance(event, Message) and self._desk.hides(event):
             self._rooms.skip(event)
@@ -240,6 +246,14 @@ class Session:
         room = self._rooms.get(event.room) if event.room is not None else self._rooms.current
         if room is not None:
             self._face.draw_room(room)
+
+    def _on_link(self, chat: Chat) -> None:
+        """What this device has of the past stands in for the server only as long as that cannot be asked."""
+        for room in self._rooms:
+            if room.kept and not chat.offline and room.oldest is not None:
+                room.drop_kept()
+        if self._rooms.current is not None:
+            self._face.draw_room(self._rooms.current)
 
     def _on_own(self, chat: Chat, event: OwnMessage) -> None:
         room = self._rooms.get(event.room)
@@ -328,6 +342,18 @@ class Session:
                 room.put_behind(events)
             room.trim(hidden=room is not self._rooms.current, keep=self._face.reading)
         except BisikError as error:
+            self._tell(Told(text=str(error), style="notice"))
+        finally:
+            self._fetching.discard(room.name)
+            self._face.draw_room(room)
+
+    async def _fetch_kept(self, chat: Chat, room: RoomView) -> None:
+        try:
+            kept = await chat.searching.last(room.name, MAX_PAGE_ENTRIES, before=room.kept_before)
+            if chat.offline:
+                room.put_kept([each for each in kept if self._desk is None or not self._desk.hides(each)])
+        except BisikError as error:
+            room.kept_whole = True
             self._tell(Told(text=str(error), style="notice"))
         finally:
             self._fetching.discard(room.name)

@@ -10,7 +10,7 @@ from textual import events
 from textual.strip import Strip
 
 from bisik.errors import HomeError, IdentityMismatch, NotStored
-from bisik.events import ChatEvent
+from bisik.events import ChatEvent, LinkState
 from bisik.tui import room as bounds
 from bisik.tui import session
 from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, JoinEntry, MemberInfo, Role
@@ -335,6 +335,39 @@ class TestThePast:
             await stage.until_seen("baru")
 
         play(scene, tmp_path, daemon=daemon)
+
+    def test_offline_it_is_what_this_device_has(self, tmp_path: Path) -> None:
+        """Told apart by its day line, page by page to the first; and the server's own once it is there again."""
+        daemon = FakeDaemon()
+        tama = Person(daemon, "tama", 1)
+        tama.say(*[f"kata {number}." for number in range(1, 121)])
+
+        async def read(stage: Stage) -> None:
+            await stage.until_seen("kata 120.")
+            while not stage.sees("kata 75."):
+                await stage.press("pageup")
+
+        async def offline(stage: Stage) -> None:
+            stage.link.tell(LinkState.WAITING, "No way.", retry_in_s=4.0)
+            await stage.until_seen("kata 120.")
+            room = stage.app.rooms.get(LOBBY)
+            assert room is not None
+            while not stage.sees("from this device"):
+                await stage.press("pageup")
+            assert stage.sees("kata 71.")
+            assert not stage.sees("tama joined")
+            await stage.until(lambda: room.kept_whole)
+            assert room.kept == 50
+            stage.link.connect()
+            await stage.until_gone("from this device")
+            while not stage.sees("kata 1."):
+                await stage.press("pageup")
+            assert room.kept == 0
+            numbers = [item.seq for item in room.items if isinstance(item, ChatEvent)]
+            assert numbers == list(range(1, 121))
+
+        play(read, tmp_path, daemon=daemon)
+        play(offline, tmp_path, daemon=daemon, connected=False)
 
     def test_scrolling_draws_only_what_scrolls(self, tmp_path: Path) -> None:
         """The columns at the sides stay as they are: they are half of the lines of a screen."""
