@@ -20,6 +20,7 @@ class Admission:
     def __init__(self, device: SigningKey, join_password: str | None = None) -> None:
         self._device = device
         self._join_password = join_password
+        self._taken: Reply | None = None  # the refusal of the name, which may be this device's already
         self.came_late = False
         """Whether what went out in the same flight was refused, because it took a second question to be let in."""
 
@@ -40,30 +41,36 @@ class Admission:
         if self._join_password is None:
             signed(messages.Login, on_reply)
             return
-        refused: list[Reply] = []  # the first refusal says why; those that follow from it say nothing
+        proved = False
 
         def on_proved(reply: Reply) -> None:
-            if not isinstance(reply, messages.Done):
-                refused.append(reply)
+            nonlocal proved
+            proved = isinstance(reply, messages.Done)
+            if not proved:
                 on_reply(reply)
 
         def on_registered(reply: Reply) -> None:
-            if refused:
-                return
+            if not proved:
+                return  # the first refusal says why
             if isinstance(reply, messages.Refused) and reply.code in (Code.NAME_TAKEN, Code.DEVICE_KNOWN):
-                refused.append(reply)
+                self._taken = reply
                 self.came_late = True
                 signed(messages.Login, on_known)  # an earlier try may have been cut off before its answer came
                 return
             on_admitted(reply)
 
         def on_known(reply: Reply) -> None:
-            on_admitted(reply if isinstance(reply, messages.Admitted) else refused[0])
+            on_admitted(reply if isinstance(reply, messages.Admitted) or self._taken is None else self._taken)
 
         def on_admitted(reply: Reply) -> None:
             if isinstance(reply, messages.Admitted):
                 self._join_password = None
             on_reply(reply)
 
+        if (
+            self._taken is not None
+        ):  # and the connection ended: a session that asks much before it is let in is closed
+            signed(messages.Login, on_known)
+            return
         requests.ask(partial(messages.Prove, join_password=self._join_password), on_proved, again=False)
         signed(messages.Register, on_registered)

@@ -110,6 +110,19 @@ class TestFirstVisit:
         assert str(tama.failure) in ("Incorrect password. Try again.", "Taken.")
         assert store.device(tama.own_key) is None
 
+    def test_a_taken_name_is_looked_into_first_on_the_next_connection(self) -> None:
+        """A server closes a session that asks for many rooms before it is let in."""
+        daemon = FakeDaemon()
+        daemon.admit("tama", device_key(0))
+        tama = self.newcomer(Store(None))
+        first = Wire(tama, daemon)
+        while messages.Login not in self.kinds(first):
+            assert first.step()
+        first.disconnect()
+        settle(second := Wire(tama, daemon))
+        assert self.kinds(second)[0] is messages.Login
+        assert tama.admitted
+
     def test_a_registration_whose_answer_was_lost_was_one(self) -> None:
         """The server knows the device by that name: it is in, and in its rooms too."""
         daemon = FakeDaemon()
