@@ -1,7 +1,7 @@
 """How long it takes to come in: from nothing to the moment at which one can speak.
 
 RTT 100 ms, one visit after the other. For aioquic and for our transport that is the handshake. For the chat it is a
-first visit (a key for this device, the handshake, join password, registration, a second connection, the lobby) or a
+first visit (a key for this device, the handshake, join password, registration, the lobby) or a
 return (the handshake, a login by key, the lobby).
 """
 

@@ -11,7 +11,7 @@ BisikErrors, never groups.
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast
@@ -22,10 +22,11 @@ from bisik.checkpoints import LogAlarm
 from bisik.conversation import Conversation
 from bisik.errors import BisikError, LogMismatch, Nonsense, Refused, Unreachable, WrongUsage
 from bisik.events import ChatEvent, Event, LinkState, Message, OwnMessage, QueuedMessage, Receipt
-from bisik.gate import device_of
+from bisik.gate import REPLY_S, arrive, device_of
 from bisik.history import Archive
 from bisik.home import Home, Profile
 from bisik.i18n import _
+from bisik.line import Line
 from bisik.link import Link, held
 from bisik.moderating import Moderating
 from bisik.news import News
@@ -34,7 +35,7 @@ from bisik.proving import fetch_proof
 from bisik.requests import MakeRequest
 from bisik.searching import Searching
 from bisik.store import Store
-from bisik.visit import visit
+from bisik.visit import FirstVisit, who_visits
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.messages import (
     MAX_PAGE_ENTRIES,
@@ -61,10 +62,21 @@ E = TypeVar("E", bound=Event)
 class Chat(Moderating):
     """A chat that is open. Made by `open_chat`."""
 
-    def __init__(self, profile: Profile, store: Store, device: SigningKey, *, reader: str) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        store: Store,
+        device: SigningKey,
+        *,
+        reader: str,
+        join_password: str | None = None,
+        line: Line | None = None,
+    ) -> None:
         self.profile = profile
         self._store = store
-        self._conversation = Conversation(name=profile.name, device=device, store=store, reader=reader)
+        self._conversation = Conversation(
+            name=profile.name, device=device, store=store, reader=reader, join_password=join_password
+        )
         self._news = News()
         self.searching = Searching(self, keeps=reader == PERSON)
         """The words of what was said, on this device."""
@@ -75,6 +87,7 @@ class Chat(Moderating):
             fingerprint=profile.fingerprint,
             on_change=self._conversation.reader.put_side,
             on_turn=self._news.tell,
+            line=line,
         )
 
     @property
@@ -350,6 +363,14 @@ class Chat(Moderating):
     def link_state(self) -> LinkState:
         return self._link.state
 
+    @property
+    def offline(self) -> bool:
+        """Whether it is known that the server cannot be asked now; while the first try is under way it may yet be."""
+        state = self._link.state
+        return state in (LinkState.WAITING, LinkState.SILENT) or (
+            state is LinkState.CONNECTING and self._link.last_trouble is not None
+        )
+
     def stats(self) -> ConnectionStats | None:
         """How the connection does: round trip, losses. None while there is none."""
         return self._link.stats()
@@ -451,13 +472,41 @@ async def open_chat(
     Raises Refused, Unreachable, IdentityMismatch, HomeError, NotKnown, WrongUsage.
     """
     home_ = Home.locate(home)
-    profile = await visit(home_, invite, name)
-    async with open_profile(home_, profile, reader=reader) as chat:
+    visitor = who_visits(home_, invite, name)
+    first = isinstance(visitor, FirstVisit)
+    async with _open_visit(home_, visitor, reader=reader) as chat:
         for room in chat.remembered_rooms() if rooms is None else rooms:
             chat.follow(room, presence=presence, context=context)
+        if first:
+            await chat.wait_admitted(REPLY_S, patient=False)
+            _remember_name(home_, chat.profile, chat.name)
         if connect_timeout_s is not None:
             await chat.wait_admitted(connect_timeout_s)
         yield chat
+
+
+def _open_visit(home: Home, visitor: Profile | FirstVisit, *, reader: str) -> AbstractAsyncContextManager[Chat]:
+    if isinstance(visitor, FirstVisit):
+        return _open_first_visit(home, visitor, reader=reader)
+    return open_profile(home, visitor, reader=reader)
+
+
+@asynccontextmanager
+async def _open_first_visit(home: Home, first: FirstVisit, *, reader: str) -> AsyncIterator[Chat]:
+    """Registering is the beginning of the chat, on the same connection. The home knows nothing of it yet."""
+    device, line = await arrive(home, host=first.host, port=first.port, fingerprint=first.fingerprint)
+    profile = Profile(
+        name=first.name,
+        host=first.host,
+        port=first.port,
+        fingerprint=first.fingerprint,
+        folder=home.folder(first.fingerprint),
+    )
+    with closing(line):
+        store = await trio.to_thread.run_sync(Store, profile.store_path)
+        chat = Chat(profile, store, device, reader=reader, join_password=first.join_password, line=line)
+        async with _opened(home, chat):
+            yield chat
 
 
 @asynccontextmanager
@@ -465,14 +514,20 @@ async def open_profile(home: Home, profile: Profile, *, reader: str) -> AsyncIte
     """Open a chat as somebody whom this home already knows, with no rooms; it connects in the background."""
     device = await device_of(home, profile.fingerprint)
     store = await trio.to_thread.run_sync(Store, profile.store_path)
-    with closing(store):
-        chat = Chat(profile, store, device, reader=reader)
-        chat._conversation.on_renamed = partial(_remember_name, home, profile)
-        with closing(chat.searching):
-            async with held(chat._link):
-                yield chat
-                chat._conversation.reader.done()
-            chat._conversation.reader.save()
+    chat = Chat(profile, store, device, reader=reader)
+    async with _opened(home, chat):
+        yield chat
+
+
+@asynccontextmanager
+async def _opened(home: Home, chat: Chat) -> AsyncIterator[None]:
+    """Hold a chat's link, and put everything away after that."""
+    chat._conversation.on_renamed = partial(_remember_name, home, chat.profile)
+    with closing(chat._store), closing(chat.searching):
+        async with held(chat._link):
+            yield
+            chat._conversation.reader.done()
+        chat._conversation.reader.save()
 
 
 def _remember_name(home: Home, profile: Profile, name: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from bisik.admission import Admission
 from bisik.authors import Authors
 from bisik.checkpoints import Checkpoints, LogAlarm
 from bisik.confirming import Confirming
@@ -39,7 +40,7 @@ from bisik_protocol.chat.messages import (
     Role,
     TopicEntry,
 )
-from bisik_protocol.chat.statements import LOGIN_CONTEXT, decode_statement_untrusted, statement_hash
+from bisik_protocol.chat.statements import decode_statement_untrusted, statement_hash
 from bisik_protocol.crypto.identity import ServerPublic, SigningKey
 
 PROOF_RETRY_S: Final = 5.0  # the server could not prove its log: how long until it is asked again
@@ -53,6 +54,8 @@ class _Room:
     followed: Followed
     posting: Posting
     joining: list[OnRoom] = field(default_factory=list)
+    asked: bool = False
+    """Whether this connection's answer to a JoinRoom is still to come."""
     topic: str = ""
     why_waiting: str | None = None
     """Why the server takes nothing more in the room just now."""
@@ -65,8 +68,13 @@ class _Room:
 class Conversation:
     """One member's side of the chat, through any number of connections."""
 
-    def __init__(self, *, name: str, device: SigningKey, store: Store, reader: str) -> None:
-        """`reader` names the place in each room that is gone on from: one home may have several readers."""
+    def __init__(
+        self, *, name: str, device: SigningKey, store: Store, reader: str, join_password: str | None = None
+    ) -> None:
+        """`reader` names the place in each room that is gone on from: one home may have several readers.
+
+        With a join password the name is registered, on the first connection on which that can be.
+        """
         self.name = name
         self.outbox = Outbox(store, device)
         self.reader = Reader(store, reader)
@@ -85,9 +93,10 @@ class Conversation:
         """The server asks for patience, in its own words. The connection is to be given up for a while."""
         self._store = store
         self._device = device
+        self._admission = Admission(device, join_password)
         self.own_key = device.public.key_hash
-        if store.device(self.own_key) is None:
-            store.pin_device(self.own_key, name, device.public.modulus)
+        if join_password is None:
+            self._pin_own_key()
         self._requests = Requests()
         self._incoming = Incoming(self.reader, self.authors, self._requests, name=name)
         self._lanes = Lanes()
@@ -106,13 +115,7 @@ class Conversation:
         self.come_back_later = None
         self._look_at_log = None
         self._requests.open()
-        login = partial(
-            messages.Login,
-            name=self.name,
-            device=self._device.public.modulus,
-            signature=self._device.sign(LOGIN_CONTEXT, channel_binding),
-        )
-        self._requests.ask(login, self._on_login_untrusted, again=False)
+        self._admission.ask(self._requests, self.name, channel_binding, self._on_login_untrusted)
         self._prove_log(self.checkpoints.begin(server))
         for name in self.outbox.rooms():
             if name not in self._rooms:
@@ -130,6 +133,7 @@ class Conversation:
         self._posts.clear()
         self._lanes = Lanes()
         for room in self._rooms.values():
+            room.asked = False
             room.feed.on_disconnected()
             room.posting.on_disconnected()
         leaving, self._leaving = self._leaving, []
@@ -219,9 +223,14 @@ class Conversation:
             if room is not None:
                 self._leave_lane(room)
             room = self._follow(name, presence, context=context, history=history)
+        if room.feed.lane is not None:
+            if on_reply is not None:
+                on_reply(None)
+            return
         if on_reply is not None:
             room.joining.append(on_reply)
-        self._ask_to_join(room)
+        if not room.asked:
+            self._ask_to_join(room)
 
     def leave(self, name: str, *, on_reply: OnRoom | None = None) -> None:
         """Follow the room no more. What waits to be posted there still goes out."""
@@ -274,14 +283,20 @@ class Conversation:
     def _on_login_untrusted(self, reply: Reply) -> None:
         if isinstance(reply, messages.Admitted):
             self.admitted = True
+            self._pin_own_key()
             if reply.name != self.name:
                 self._on_renamed(reply.name)
             self.role = reply.role
             self.checkpoints.on_admitted(reply.checkpoint)
             self._on_log_judged()
+            if self._admission.came_late:
+                for room in self._rooms.values():
+                    self._ask_to_join(room)
             return
         refused = refusal_untrusted(reply)
-        if refused.code in (Code.TRY_LATER, Code.STORAGE):
+        if self._admission.is_first:
+            self.failure = refused
+        elif refused.code in (Code.TRY_LATER, Code.STORAGE):
             self.come_back_later = str(refused)
         elif refused.code is Code.INCORRECT_PASSWORD:  # all that a stranger is told
             hint = f"bisik login INVITE --name {self.name}"
@@ -291,6 +306,11 @@ class Conversation:
             self.failure = Refused(refused.code, sentence)
         else:
             self.failure = refused
+
+    def _pin_own_key(self) -> None:
+        """From now on nobody else can have this device's key, and what it says is this person's."""
+        if self._store.device(self.own_key) is None:
+            self._store.pin_device(self.own_key, self.name, self._device.public.modulus)
 
     def _on_renamed(self, name: str) -> None:
         """The server's operator has given the account another name."""
@@ -343,6 +363,7 @@ class Conversation:
         return room
 
     def _ask_to_join(self, room: _Room) -> None:
+        room.asked = self._requests.is_open
         self._requests.ask(room.feed.join_request, partial(self._on_joined_untrusted, room), again=False)
 
     def _rejoin_if_needed(self, room: _Room) -> None:
@@ -372,6 +393,7 @@ class Conversation:
 
     def _on_joined_untrusted(self, room: _Room, reply: Reply) -> None:
         name = room.feed.room
+        room.asked = False
         wanted = self._rooms.get(name) is room
         if not isinstance(reply, messages.Joined):
             refused = refusal_untrusted(reply)

@@ -142,11 +142,15 @@ class Desk:
 
     async def _history(self, argument: str) -> None:
         count = _count(argument, MAX_HISTORY_LINES) if argument else HISTORY_LINES
-
-        async def answer() -> None:
-            self._front.show_past(await self._chat.history(self._front.room).last(count, messages_only=True))
-
-        await self._patiently(answer())
+        room = self._front.room
+        past: Sequence[ChatEvent | Notice] | None = None
+        if not self._chat.offline:
+            with trio.move_on_after(ANSWER_S):
+                past = await self._chat.history(room).last(count, messages_only=True)
+        if past is None:
+            past = await self._chat.searching.last(room, count)
+            self._tell(_("The server does not answer now: this is what was read on this device."))
+        self._front.show_past(past)
 
     async def _search(self, argument: str) -> None:
         everywhere = argument.startswith("* ")

@@ -5,10 +5,10 @@ is read live is added as it comes, and what lies before is fetched when somebody
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from bisik.errors import HomeError
 from bisik.events import Message
@@ -39,6 +39,9 @@ CREATE TABLE covered (              -- every message of the room up to here is i
     seq INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID
 """
+
+
+_Row = tuple[str, int, str, str, str, Literal["say", "act"], str]
 
 
 class SearchIndex:
@@ -105,10 +108,20 @@ class SearchIndex:
                 " ORDER BY time DESC, seq DESC LIMIT ?4",
                 (phrase, room, author, count),
             ).fetchall()
-        return [
-            Message(room=room, seq=seq, id=id_, time=time, author=author, kind=kind, text=text)
-            for room, seq, id_, time, author, kind, text in reversed(rows)
-        ]
+        return _oldest_first(rows)
+
+    def last(self, room: str, count: int | None = None, *, before: int | None = None) -> list[Message]:
+        """The newest so many messages of a room that are here, oldest first; all without a count.
+
+        With `before` only those whose number is less. There may have been others between two of them.
+        """
+        with self._problems():
+            rows = self._connection.execute(
+                "SELECT room, seq, id, time, author, kind, text FROM messages"
+                " WHERE room = ?1 AND (?2 IS NULL OR seq < ?2) ORDER BY seq DESC LIMIT ?3",
+                (room, before, -1 if count is None else count),
+            ).fetchall()
+        return _oldest_first(rows)
 
     def _create(self) -> None:
         with self._transaction() as connection:
@@ -135,3 +148,10 @@ class SearchIndex:
         except (sqlite3.Error, OSError) as error:
             told = _("Cannot search with {path}: {error}. It can be deleted; it is made again.")
             raise HomeError(told.format(path=self._path, error=error)) from error
+
+
+def _oldest_first(rows: Sequence[_Row]) -> list[Message]:
+    return [
+        Message(room=room, seq=seq, id=id_, time=time, author=author, kind=kind, text=text)
+        for room, seq, id_, time, author, kind, text in reversed(rows)
+    ]

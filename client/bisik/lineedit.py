@@ -1,10 +1,12 @@
 """A line being typed: keys in, finished lines out. It draws nothing and knows no terminal.
 
-The least that a person expects: letters of any script, Backspace, ^W, ^U, Enter, ^D. Sequences of other keys (arrows,
-function keys) are swallowed whole, so that they never end up in a message.
+The least that a person expects: letters of any script, Backspace, ^W, ^U, Enter, ^D, Tab for the rest of a
+word that can only be one. Sequences of other keys (arrows, function keys) are swallowed whole, so that they never end
+up in a message.
 """
 
 import unicodedata
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import Final
 
@@ -34,8 +36,10 @@ class _Sequence(Enum):
 class LineEditor:
     """`text` is what stands on the line now."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: Callable[[str], Iterable[str]] = lambda before: ()) -> None:
+        """`words` says which words there are behind a beginning of the line."""
         self.text = ""
+        self._words = words
         self._sequence = _Sequence.NONE
 
     def feed(self, keys: str) -> list[str | Typed]:
@@ -63,9 +67,17 @@ class LineEditor:
             kept = self.text.rstrip()
             self.text = kept[: kept.rfind(" ") + 1]
         elif key == "\t":
-            self.text += " "
+            self._complete()
         elif unicodedata.category(key) != "Cc" and len(self.text) < MAX_LINE:
             self.text += key
+
+    def _complete(self) -> None:
+        """As far as all words that it can be go together; a blank where it cannot be any."""
+        start = self.text.rfind(" ") + 1
+        before, word = self.text[:start], self.text[start:]
+        found = [each for each in self._words(before) if each.startswith(word)] if word or before else []
+        rest = _common(found)[len(word) :]
+        self.text += rest if len(found) > 1 else f"{rest} "
 
     def _in_sequence(self, key: str) -> bool:
         """Whether the key belongs to an escape sequence."""
@@ -80,6 +92,13 @@ class LineEditor:
         elif self._sequence is not _Sequence.CONTROL or "@" <= key <= "~":
             self._sequence = _Sequence.NONE
         return True
+
+
+def _common(words: list[str]) -> str:
+    """The beginning that all of them have."""
+    shortest = min(words, key=len, default="")
+    differs = (n for n, letter in enumerate(shortest) if any(word[n] != letter for word in words))
+    return shortest[: next(differs, None)]
 
 
 def _without_last(text: str) -> str:

@@ -73,7 +73,9 @@ class Link:
         fingerprint: bytes,
         on_change: Callable[[LinkChanged], None] = lambda _: None,
         on_turn: Callable[[], None] = lambda: None,
+        line: Line | None = None,
     ) -> None:
+        """`line` was dialled before: the link begins on it, and closes it."""
         self.state = LinkState.CONNECTING
         self.last_trouble: str | None = None
         """Why the last try to reach the server failed."""
@@ -85,7 +87,7 @@ class Link:
         self._on_turn = on_turn
         self._backoff = Backoff(random.random)
         self._line: Line | None = None
-        self._next_line: Line | None = None  # found while the last one was silent
+        self._next_line = line  # or one that was found while the last one was silent
         self._closed: Closed | None = None
         self._unanswered_s = 0.0  # at the last look
         self._refused = False  # was told: the other machine says that nobody listens

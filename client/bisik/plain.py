@@ -14,15 +14,15 @@ from bisik.chat import PERSON, Chat
 from bisik.desk import Desk
 from bisik.errors import BisikError, Interrupted, LogMismatch, NotStored
 from bisik.events import ChatEvent, Event, Message, Notice, OwnMessage
+from bisik.for_this_run import ForThisRun
 from bisik.i18n import _, ngettext
 from bisik.lineedit import LineEditor, Typed
 from bisik.mentions import mentions
 from bisik.render import Renderer
 from bisik.screen import PlainScreen, Screen, TerminalScreen, single_keys
-from bisik.settings import config_path, objection
-from bisik.slash import Where
+from bisik.slash import Where, completions
 from bisik.stdin import EndOfInput, Stdin
-from bisik.tui.ring import Bell, When
+from bisik.tui.ring import Bell
 from bisik.tui.rooms import Ring
 from bisik.typed import Command
 from bisik_protocol.chat.names import LOBBY
@@ -47,7 +47,8 @@ class LineMode:
         self._chat = chat
         self._screen = screen
         self._renderer = Renderer()
-        self._editor = LineEditor()
+        self._for_this_run = ForThisRun(bell.adjustable())
+        self._editor = LineEditor(self._words)
         self._desk = Desk(chat, self)
         self._unseen: dict[str, str] = {}  # own messages that are stored and were not shown yet: id and room
         self._idle = trio.Event()  # replaced: set when nothing is on its way
@@ -135,6 +136,10 @@ class LineMode:
         queued = ngettext(" ({n} queued)", " ({n} queued)", waiting).format(n=waiting) if waiting else ""
         self._screen.draw(f"{self.room}{queued}> ", self._editor.text)
 
+    def _words(self, before: str) -> list[str]:
+        """What Tab may put behind the beginning of a line."""
+        return self._for_this_run.words(before) if before else completions("/", self.where)
+
     # Typing -----------------------------------------------------------------------------------------------------
 
     async def _read_keys(self, stdin: Stdin) -> None:
@@ -209,22 +214,8 @@ class LineMode:
 
     def carry_out(self, command: Command) -> None:
         if command.name == "/set":
-            self._set(command.argument)
-
-    def _set(self, argument: str) -> None:
-        """For this run; the file is the person's own."""
-        name, _space, value = argument.partition(" ")
-        if name == "bell" and value:
-            complaint = objection("bell", value.strip())
-            if complaint is not None:
-                self.tell(complaint)
-                return
-            self._bell.when = When(value.strip())
-        elif name not in ("", "bell"):
-            self.tell(_("Here only the bell can be set: /set bell off, mentions or all."))
-            return
-        self.tell(f"bell = {self._bell.when.value}")
-        self.tell(_("For good it stands in {path}.").format(path=harmless(str(config_path()))))
+            for line in self._for_this_run.answer(command.argument):
+                self.tell(harmless(line))
 
     def quit(self) -> None:
         self._over = True

@@ -66,6 +66,12 @@ class Searching:
         index = self._opened()
         return await trio.to_thread.run_sync(lambda: index.search(query, room=room, author=author, count=count))
 
+    async def last(self, room: str, count: int | None = None, *, before: int | None = None) -> list[Message]:
+        """What this device has of a room, as far as it goes: the newest so many, oldest first."""
+        self.flush()
+        index = self._opened()
+        return await trio.to_thread.run_sync(lambda: index.last(room, count, before=before))
+
     async def _cover(self, room: str) -> None:
         index = self._opened()
         async for page in self._chat.history(room).pages(after=index.covered(room)):

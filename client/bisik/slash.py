@@ -82,7 +82,7 @@ TABLE: Final = (
     ),
     SlashCommand(name="/invite", help=N_("show the link that brings others to this server")),
     SlashCommand(name="/theme", argument="[NAME]", help=N_("change the colours"), where=ON_SCREEN),
-    SlashCommand(name="/set", argument="[bell VALUE]", help=N_("ring: off, mentions or all")),
+    SlashCommand(name="/set", argument="[KEY VALUE]", help=N_("show the settings, or change one for this run")),
     SlashCommand(
         name="/topic", argument="[TEXT]", help=N_("show what the room is about, or set it; - takes it away")
     ),

@@ -1,7 +1,8 @@
-"""Who one is on the server of an invite: known to this home, or registered now."""
+"""Who one is on the server of an invite: known to this home, or somebody who comes for the first time."""
+
+from dataclasses import dataclass, field
 
 from bisik.errors import NotKnown, Refused, WrongUsage
-from bisik.gate import register
 from bisik.home import Home, Profile
 from bisik.i18n import _
 from bisik_protocol.chat.invite import Invite, parse_endpoint, parse_invite
@@ -38,10 +39,21 @@ def known_profile(home: Home, invite: Invite) -> Profile | None:
     return home.save(name=profile.name, host=invite.host, port=invite.port, fingerprint=invite.fingerprint)
 
 
-async def visit(home: Home, invite_text: str | None, name_text: str | None) -> Profile:
-    """The profile for a program: there is nobody to ask, so everything must be in the invite or known.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstVisit:
+    """Everything that it takes to register."""
 
-    Raises WrongUsage, NotKnown, Refused, Unreachable, IdentityMismatch, HomeError.
+    host: str
+    port: int
+    fingerprint: bytes
+    join_password: str = field(repr=False)
+    name: str
+
+
+def who_visits(home: Home, invite_text: str | None, name_text: str | None) -> Profile | FirstVisit:
+    """For a program: there is nobody to ask, so everything must be in the invite or known.
+
+    Raises WrongUsage, NotKnown, Refused, HomeError.
     """
     if invite_text is None:
         return home.require_default()
@@ -55,15 +67,13 @@ async def visit(home: Home, invite_text: str | None, name_text: str | None) -> P
         raise WrongUsage(_("Nobody from here was on that server yet: a name is needed to register."))
     if invite.fingerprint is None or invite.join_password is None:
         raise NotKnown(_("This home does not know that server yet: a whole invite link is needed, with fp and join."))
-    profile, _login_id = await register(
-        home,
+    return FirstVisit(
         host=invite.host,
         port=invite.port,
         fingerprint=invite.fingerprint,
         join_password=invite.join_password,
         name=name,
     )
-    return profile
 
 
 def check_same_name(home: Home, profile: Profile, name: str | None) -> None:

@@ -11,7 +11,7 @@ import trio
 from bisik import dialogue as steps
 from bisik.dial import identify
 from bisik.errors import IdentityMismatch, Interrupted, Refused, Unreachable
-from bisik.gate import Gate, device_of, open_gate
+from bisik.gate import Gate, arrive, open_gate
 from bisik.home import Home, Profile
 from bisik.i18n import _
 from bisik.stdin import STDIN, EndOfInput, Stdin
@@ -100,8 +100,8 @@ class Visitor:
 
     async def _enter(self, step: steps.Enter) -> None:
         await self._gates.aclose()
-        device = await device_of(self._home, step.fingerprint)
-        gate = open_gate(step.host, step.port, step.fingerprint, device)
+        device, line = await arrive(self._home, host=step.host, port=step.port, fingerprint=step.fingerprint)
+        gate = open_gate(step.host, step.port, step.fingerprint, device, line)
         self._gate = await self._gates.enter_async_context(gate)
         await self._gate.reach()
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bisikd.guard import Guard
     from bisikd.invites import InviteRecord, Invites
     from bisikd.journal import Journal
+    from bisikd.login_ids import LoginIds
     from bisikd.passwords import Passwords
     from bisikd.permissions import Permissions
     from bisikd.users import UserStore
@@ -99,6 +100,7 @@ class Doorkeeper:
 
     users: "UserStore"
     passwords: "Passwords"
+    login_ids: "LoginIds"
     guard: "Guard"
     journal: "Journal"
     join_hash: Callable[[], str]
@@ -127,8 +129,11 @@ class Doorkeeper:
 
         `invite` is the hash of the one that its owner came in by, which is used once more.
         """
-        login_id = new_login_id()
-        stored_form = await self._hash(self.passwords.hash, login_id)
+        ready = self.login_ids.take_nowait()
+        if ready is None:
+            login_id = new_login_id()
+            ready = login_id, await self._hash(self.passwords.hash, login_id)
+        login_id, stored_form = ready
         async with self.accounts:
             if self.users.taken(name):  # by somebody who was faster
                 raise _Refusal(Code.NAME_TAKEN, _taken(name))

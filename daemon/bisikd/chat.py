@@ -18,6 +18,7 @@ from bisikd.guard import Guard
 from bisikd.invites import Invites
 from bisikd.journal import Journal
 from bisikd.log.facts import device_record
+from bisikd.login_ids import LoginIds
 from bisikd.moderation import Moderation
 from bisikd.moderators import Moderators
 from bisikd.permissions import Objection, Permissions
@@ -97,6 +98,7 @@ class Chat:
         self.doorkeeper = Doorkeeper(
             users=users,
             passwords=passwords,
+            login_ids=LoginIds(passwords, blocking.hashing),
             guard=Guard() if guard is None else guard,
             journal=self.journal,
             join_hash=join_hash,

@@ -253,6 +253,7 @@ class Service:
                     await self._start_administration(work)
                     self._start_metrics(work)
                     await self._tell_ready(work)
+                    work.start_soon(self._chat.doorkeeper.login_ids.run)
                     work.start_soon(self._wait_for, stop_signal)
                     await self._stop_asked.wait()
                     await self._stop()

@@ -36,6 +36,7 @@ class FakeDaemon:
         self.page_bytes = 48 * 1024
         self.refuse_texts: set[str] = set()
         self.members: list[messages.MemberInfo] = []
+        self.join_password = "yhnb-2t89"
 
     def admit(self, name: str, device: SigningKey) -> None:
         self.devices[device.public.key_hash] = (name, device.public.modulus)
@@ -74,6 +75,7 @@ class FakeSession:
         self.requests: list[messages.Request] = []
         self.confirms: list[tuple[str, messages.Confirm]] = []
         self._key_hash: bytes | None = None
+        self._proved = False
         self._lanes: dict[int, tuple[str, Presence]] = {}
         self._next_lane = 1
         daemon.sessions.append(self)
@@ -90,6 +92,8 @@ class FakeSession:
         self.requests.append(request)
         if isinstance(request, messages.Login):
             self._login(request)
+        elif isinstance(request, messages.Prove | messages.Register) and self._key_hash is None:
+            self._come_in(request)
         elif self._key_hash is None:
             self._refuse(request.number, Code.NOT_ADMITTED, "Log in first.")
         else:
@@ -109,6 +113,21 @@ class FakeSession:
             return
         self._key_hash = device.key_hash
         self._say(messages.Admitted(request.number, name, None, self.daemon.tree.note()))
+
+    def _come_in(self, request: messages.Prove | messages.Register) -> None:
+        if isinstance(request, messages.Prove):
+            self._proved = request.join_password == self.daemon.join_password
+        if not self._proved:
+            self._refuse(request.number, Code.INCORRECT_PASSWORD, "Incorrect password. Try again.")
+        elif isinstance(request, messages.Prove):
+            self._say(messages.Done(request.number))
+        elif request.name in [name for name, _ in self.daemon.devices.values()]:
+            self._refuse(request.number, Code.NAME_TAKEN, "Taken.")
+        else:
+            device = VerifyKey.from_modulus_untrusted(request.device)
+            self.daemon.devices[device.key_hash] = (request.name, device.modulus)
+            self._key_hash = device.key_hash
+            self._say(messages.Admitted(request.number, request.name, "the-login-id", self.daemon.tree.note()))
 
     def _answer(self, request: messages.Request) -> None:
         daemon, number = self.daemon, request.number

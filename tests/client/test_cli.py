@@ -270,6 +270,23 @@ class TestTrouble:
         texts = [line["text"] for line in json_lines(bisik("history", "--home", home, "--json").stdout)]
         assert texts == ["one", "two"]
 
+    def test_history_of_a_server_that_is_away_is_what_this_device_has(self, daemon: Daemon, tmp_path: Path) -> None:
+        """Whoever asks for the log is told by the code that it is not; whoever asks for this device's gets it."""
+        home = daemon.home(tmp_path / "a")
+        assert bisik("register", daemon.invite, "--name", "tama", "--home", home).returncode == 0
+        for text in ("satu kopi", "dua kopi"):
+            assert bisik("send", "--home", home, "#lobby", text).returncode == 0
+        assert bisik("search", "kopi", "--home", home).returncode == 0  # which puts them into the index
+        daemon.stop()
+        away = bisik("history", "--home", home, "--json")
+        assert away.returncode == 3
+        assert [line["text"] for line in json_lines(away.stdout)] == ["satu kopi", "dua kopi"]
+        assert "this is what was read on this device" in away.stderr
+        assert "Nobody is listening" in away.stderr
+        asked_for = bisik("history", "--home", home, "--json", "--offline", "--count", "1")
+        assert asked_for.returncode == 0
+        assert [line["text"] for line in json_lines(asked_for.stdout)] == ["dua kopi"]
+
     def test_another_server_is_an_identity_mismatch(self, shared_daemon: Daemon, tmp_path: Path) -> None:
         """Exit code 4, with both fingerprints, and nothing sent."""
         other = shared_daemon.invite.replace(fingerprint_text(shared_daemon.fingerprint), fingerprint_text(bytes(32)))

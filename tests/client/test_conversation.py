@@ -58,7 +58,101 @@ def notices(conversation: Conversation, wire: Wire | None = None) -> list[str]:
     return [event.text for event in drain(conversation, wire) if isinstance(event, Notice)]
 
 
+class TestFirstVisit:
+    def newcomer(self, store: Store, shown: str = "yhnb-2t89", *, name: str = "tama") -> Conversation:
+        return Conversation(name=name, device=device_key(0), store=store, reader="chat", join_password=shown)
+
+    def kinds(self, wire: Wire) -> list[type]:
+        return [type(request) for request in wire.session.requests]
+
+    def test_everything_goes_out_in_one_flight(self) -> None:
+        """The password, the name, the rooms, in the order in which a server needs them."""
+        daemon = FakeDaemon()
+        tama = self.newcomer(Store(None))
+        tama.join(LOBBY)
+        wire = Wire(tama, daemon)
+        flight = [messages.decode_request_untrusted(data) for _lane, data in tama.messages_to_send()]
+        assert [type(request) for request in flight] == [messages.Prove, messages.Register, messages.JoinRoom]
+        for request in flight:
+            wire.session.receive(CONTROL_LANE, messages.encode(request))
+        say(tama, "halo")
+        wire.settle()
+        assert tama.admitted
+        assert daemon.texts() == ["halo"]
+
+    def test_after_that_the_device_is_known(self) -> None:
+        """The next connection needs neither password nor name."""
+        daemon = FakeDaemon()
+        tama = self.newcomer(Store(None))
+        tama.join(LOBBY)
+        settle(first := Wire(tama, daemon))
+        first.disconnect()
+        settle(second := Wire(tama, daemon))
+        assert self.kinds(second)[0] is messages.Login
+        assert not {messages.Prove, messages.Register} & set(self.kinds(second))
+        assert tama.admitted
+
+    @pytest.mark.parametrize(
+        ("password", "name", "code"),
+        [("wrong", "tama", Code.INCORRECT_PASSWORD), ("yhnb-2t89", "ayu", Code.NAME_TAKEN)],
+    )
+    def test_a_refusal_is_told_as_it_was_said_and_nothing_is_remembered(
+        self, password: str, name: str, code: Code
+    ) -> None:
+        """The next try may be under another name: nothing may be pinned to this one."""
+        daemon, store = FakeDaemon(), Store(None)
+        daemon.admit("ayu", device_key(1))
+        tama = self.newcomer(store, password, name=name)
+        tama.join(LOBBY)
+        settle(Wire(tama, daemon))
+        assert isinstance(tama.failure, Refused)
+        assert tama.failure.code is code
+        assert str(tama.failure) in ("Incorrect password. Try again.", "Taken.")
+        assert store.device(tama.own_key) is None
+
+    def test_a_taken_name_is_looked_into_first_on_the_next_connection(self) -> None:
+        """A server closes a session that asks for many rooms before it is let in."""
+        daemon = FakeDaemon()
+        daemon.admit("tama", device_key(0))
+        tama = self.newcomer(Store(None))
+        first = Wire(tama, daemon)
+        while messages.Login not in self.kinds(first):
+            assert first.step()
+        first.disconnect()
+        settle(second := Wire(tama, daemon))
+        assert self.kinds(second)[0] is messages.Login
+        assert tama.admitted
+
+    def test_a_registration_whose_answer_was_lost_was_one(self) -> None:
+        """The server knows the device by that name: it is in, and in its rooms too."""
+        daemon = FakeDaemon()
+        daemon.admit("tama", device_key(0))
+        tama = self.newcomer(Store(None))
+        tama.join(LOBBY)
+        say(tama, "halo")
+        settle(Wire(tama, daemon))
+        assert tama.admitted
+        assert tama.failure is None
+        assert daemon.texts() == ["halo"]
+
+
 class TestFollowing:
+    def test_a_room_is_asked_for_once(self) -> None:
+        """Whoever joins it again, on the way or there, is told of the same answer."""
+        daemon = FakeDaemon()
+        tama = make(daemon)
+        told: list[Refused | None] = []
+        tama.join(LOBBY)
+        wire = Wire(tama, daemon)
+        tama.join(LOBBY, on_reply=told.append)
+        assert told == []
+        wire.settle()
+        assert told == [None]
+        tama.join(LOBBY, on_reply=told.append)
+        assert told == [None, None]
+        wire.settle()
+        assert [type(request) for request in wire.session.requests].count(messages.JoinRoom) == 1
+
     def test_first_join_brings_the_last_entries_and_then_the_live_ones(self) -> None:
         """History first, then what is said now, each once and in order."""
         daemon = FakeDaemon()

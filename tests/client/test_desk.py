@@ -32,6 +32,7 @@ class FakeChat:
         self.queued: list[tuple[str, str, str]] = []
         self.ignored: set[str] = set()
         self.answers = True
+        self.offline = False
         self.asked: list[object] = []
         self.searching = self
         self.found = [message(text="two coffees")]
@@ -62,8 +63,11 @@ class FakeChat:
     def history(self, room: str) -> "FakeChat":
         return self
 
-    async def last(self, count: int, *, messages_only: bool) -> list[Message]:
-        return [message(text=str(number)) for number in range(count)]
+    async def last(self, *arguments: object, messages_only: bool = False) -> list[Message]:
+        if not messages_only:
+            return [message(text="kept")]
+        await self._answer()
+        return [message(text=str(number)) for number in range(int(str(arguments[0])))]
 
     def ignored_names(self) -> frozenset[str]:
         return frozenset(self.ignored)
@@ -281,6 +285,16 @@ async def test_a_silent_server_does_not_hold_up_typing(autojump_clock: MockClock
     assert await table.type("/rooms") == ["The server does not answer now. Try again later."]
     assert await table.type("qqq") == []
     assert table.front.over
+
+
+@pytest.mark.parametrize("offline", [True, False])
+async def test_history_without_the_server_is_what_this_device_has(autojump_clock: MockClock, offline: bool) -> None:
+    """Where it is known not to be there, and where it only turns out."""
+    table = Table()
+    table.chat.offline, table.chat.answers = offline, False
+    told = await table.type("/history 3")
+    assert told[0] == "The server does not answer now: this is what was read on this device."
+    assert ["kept" in line for line in told[1:]] == [True]
 
 
 @pytest.mark.parametrize("where", list(Where))

@@ -98,3 +98,11 @@ def test_a_damaged_index_says_that_it_can_be_deleted(tmp_path: Path) -> None:
     path.write_bytes(b"not a database" * 1000)
     with pytest.raises(HomeError, match="can be deleted"):
         SearchIndex(path)
+
+
+def test_the_newest_of_a_room(index: SearchIndex) -> None:
+    """So many, or all, and those before a number; oldest first, and never another room's."""
+    assert [message.seq for message in index.last("#lobby")] == [1, 2, 4, 5]
+    assert [message.seq for message in index.last("#lobby", 2)] == [4, 5]
+    assert [message.seq for message in index.last("#lobby", 2, before=4)] == [1, 2]
+    assert index.last("#lobby", before=1) == []

@@ -72,3 +72,23 @@ def test_cells_of_characters(character: str, width: int) -> None:
 def test_the_end_of_a_long_line_is_what_is_seen(text: str, columns: int, end: str) -> None:
     """Never more than fits."""
     assert end_that_fits(text, columns) == end
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ("/se\t", "/se"),
+        ("/sea\t", "/search "),
+        ("/s\t", "/se"),
+        ("/set \tb\t", "/set bell "),
+        ("/set bell m\t", "/set bell mentions "),
+        ("halo\tsemua", "halo semua"),
+        ("\t", " "),
+    ],
+)
+def test_tab_goes_as_far_as_a_word_can_only_be_one(typed: str, text: str) -> None:
+    """What is no word of those is followed by a blank, as ever."""
+    there = {"": ["/set", "/search"], "/set ": ["bell", "notify"], "/set bell ": ["off", "mentions", "all"]}
+    editor = LineEditor(lambda before: there.get(before, []))
+    editor.feed(typed)
+    assert editor.text == text

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from bisik.errors import NotKnown, Refused, Unreachable, WrongUsage
-from bisik.gate import Gate, open_gate, register
+from bisik.errors import HomeError, NotKnown, Refused, Unreachable, WrongUsage
+from bisik.gate import Gate, arrive, open_gate, register
 from bisik.home import Home
 from bisik.newcomer import Newcomer
-from bisik.visit import check_same_name, known_profile, person_name, read_invite, visit
+from bisik.visit import check_same_name, known_profile, person_name, read_invite, who_visits
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.invite import Invite
 from bisik_protocol.chat.messages import CONTROL_LANE, Code, Reply
@@ -212,6 +212,41 @@ class TestGate:
         assert login_id == "the-login-id"
         assert home.require_default() == profile
 
+    async def test_a_wrong_password_is_told_before_the_name_and_the_key_is_kept(self, tmp_path: Path) -> None:
+        """Both went out together; the next try goes on with the same key."""
+        door = Door()
+        home = Home(tmp_path)
+        async with open_server(door.on_message) as server:
+            with pytest.raises(Refused, match="Incorrect password"):
+                await register(
+                    home,
+                    host="127.0.0.1",
+                    port=server.port,
+                    fingerprint=server.fingerprint,
+                    join_password="wrong",
+                    name="tama",
+                )
+            assert [type(request) for request in door.requests] == [messages.Prove, messages.Register]
+            key = (home.folder(server.fingerprint) / "device.pem").read_bytes()
+            device, line = await arrive(home, host="127.0.0.1", port=server.port, fingerprint=server.fingerprint)
+            line.close()
+        assert device.to_pem() == key
+        assert home.default() is None
+
+    @pytest.mark.parametrize("damaged", [True, False])
+    async def test_who_cannot_arrive_is_told_why(self, tmp_path: Path, damaged: bool) -> None:
+        """A key that is damaged, or nobody there; in no case is a socket left over."""
+        home = Home(tmp_path)
+        async with open_server() as server:
+            if damaged:
+                home.folder(server.fingerprint).mkdir(parents=True)
+                (home.folder(server.fingerprint) / "device.pem").write_bytes(b"?")
+                with pytest.raises(HomeError, match="damaged"):
+                    await arrive(home, host="127.0.0.1", port=server.port, fingerprint=server.fingerprint)
+        if not damaged:
+            with pytest.raises(Unreachable):
+                await arrive(home, host="127.0.0.1", port=server.port, fingerprint=server.fingerprint)
+
     async def test_nobody_there_is_unreachable(self) -> None:
         """After one round of trying."""
         async with open_server() as server:
@@ -291,11 +326,11 @@ class TestVisit:
         with pytest.raises(Refused, match="you are tama"):
             check_same_name(home, profile, "bima")
 
-    async def test_a_known_home_needs_nothing(self, tmp_path: Path) -> None:
+    def test_a_known_home_needs_nothing(self, tmp_path: Path) -> None:
         """Neither invite nor network."""
         home = Home(tmp_path)
         with pytest.raises(NotKnown):
-            await visit(home, None, None)
+            who_visits(home, None, None)
         self.save(home)
-        assert (await visit(home, None, None)).name == "tama"
-        assert (await visit(home, "127.0.0.1:9999", "Tama")).name == "tama"
+        assert who_visits(home, None, None).name == "tama"
+        assert who_visits(home, "127.0.0.1:9999", "Tama").name == "tama"

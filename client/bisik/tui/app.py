@@ -16,8 +16,8 @@ from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 
 from bisik.events import Message
+from bisik.for_this_run import Adjustable, ForThisRun
 from bisik.i18n import N_, _
-from bisik.settings import objection
 from bisik.slash import Where, available, completions
 from bisik.tui.bars import LinkLine, StatusLine
 from bisik.tui.completion import Completion
@@ -79,8 +79,13 @@ class BisikApp(App[None], inherit_bindings=False):
         self._rooms_panel = RoomsPanel(self.palette)
         self._members_panel = MembersPanel(self.palette)
         self._status = StatusLine(self.palette)
+        theme = Adjustable(lambda: self.palette_name, self._set_theme)
+        self._for_this_run = ForThisRun({**self._bell.adjustable(), "theme": theme})
         completion = Completion(
-            people=self._people, rooms=self.rooms.names, commands=lambda start: completions(start, Where.SCREEN)
+            people=self._people,
+            rooms=self.rooms.names,
+            commands=lambda start: completions(start, Where.SCREEN),
+            arguments=self._for_this_run.words,
         )
         self._prompt = Prompt(self.palette, Keymap(setup.keys), completion, self._act)
 
@@ -198,7 +203,8 @@ class BisikApp(App[None], inherit_bindings=False):
         if command.name == "/theme":
             self._set_theme(command.argument)
         elif command.name == "/set":
-            self._set(command.argument)
+            lines = self._for_this_run.answer(command.argument)
+            self._tell("\n".join(lines))
 
     # What the widgets say ---------------------------------------------------------------------------------------
 
@@ -291,17 +297,6 @@ class BisikApp(App[None], inherit_bindings=False):
                 widget.palette = self.palette
         self._timeline.forget()
         self._prompt.update()
-
-    def _set(self, argument: str) -> None:
-        """/set bell VALUE, for this run; alone it shows what holds."""
-        name, _space, value = argument.partition(" ")
-        if name == "bell" and value:
-            complaint = objection("bell", value.strip())
-            if complaint is not None:
-                self._tell(complaint)
-                return
-            self._bell.when = When(value.strip())
-        self._tell(_(_BELLS[self._bell.when]))
 
     def _next_bell(self) -> None:
         self._tell(_(_BELLS[self._bell.next_when()]))

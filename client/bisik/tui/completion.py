@@ -1,4 +1,5 @@
-"""Tab: what the word before the cursor may become: names of people, rooms and commands; once more, the next one.
+"""Tab: what the word before the cursor may become: names of people, rooms, commands and what stands behind them; once
+more, the next one.
 
 It keeps no lists of its own; whoever asks says what there is.
 """
@@ -20,7 +21,10 @@ class _Round:
 
 
 class Completion:
-    """The three callables say what there is now; people come with those who spoke last first."""
+    """The callables say what there is now; people come with those who spoke last first.
+
+    `arguments` is asked what may stand behind the beginning of a line.
+    """
 
     def __init__(
         self,
@@ -28,10 +32,12 @@ class Completion:
         people: Callable[[], Iterable[str]],
         rooms: Callable[[], Iterable[str]],
         commands: Callable[[str], Iterable[str]],
+        arguments: Callable[[str], Sequence[str]] = lambda before: (),
     ) -> None:
         self._people = people
         self._rooms = rooms
         self._commands = commands
+        self._arguments = arguments
         self._round: _Round | None = None
 
     def next(self, editor: Editor, *, step: int = 1) -> None:
@@ -52,6 +58,8 @@ class Completion:
     def _suggestions(self, before: str) -> tuple[int, list[str]]:
         start = max(before.rfind(" "), before.rfind("\n")) + 1
         word = before[start:]
+        if arguments := self._arguments(before[:start]):
+            return start, [f"{name} " for name in _beginning(word, arguments)]
         if not word:
             return start, []
         if start == 0 and word.startswith("/"):

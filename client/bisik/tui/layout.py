@@ -13,7 +13,7 @@ from bisik.events import ChatEvent, Message
 from bisik.i18n import _
 from bisik.mentions import mention_pattern
 from bisik.render import Renderer, day_text
-from bisik.tui.room import Item, Pending, RoomView, Told
+from bisik.tui.room import Item, Kept, Pending, RoomView, Told
 from bisik.tui.wrap import Line, Span, cells, wrap
 from bisik_protocol.chat.text import harmless
 
@@ -64,17 +64,19 @@ class Layout:
 
     # What stands before an item ---------------------------------------------------------------------------------
 
-    def _entry_before(self, position: int) -> ChatEvent | None:
+    def _entry_before(self, position: int) -> ChatEvent | Kept | None:
         """The entry of the log before an item; this client's own lines in between do not count."""
         for earlier in range(position - 1, max(self._room.first - 1, position - MAX_OWN_LINES), -1):
             item = self._room.item(earlier)
-            if isinstance(item, ChatEvent):
+            if isinstance(item, ChatEvent | Kept):
                 return item
         return None
 
-    def _before(self, item: Item, before: ChatEvent | None) -> list[Line]:
+    def _before(self, item: Item, before: ChatEvent | Kept | None) -> list[Line]:
         lines: list[Line] = []
         day = self._day(item)
+        if day is not None and (type(before) is Kept) is not (type(item) is Kept):
+            before = None  # what is from this device and what is from the server are told apart
         if day is not None and (before is None or day != self._day(before)):
             lines.append(self._rule(day, "day"))
         if self._is_first_unread(item, before):
@@ -87,17 +89,21 @@ class Layout:
         return ((f"{'─' * left} {text} {'─' * (rest - left)}", style),)
 
     def _day(self, item: Item) -> str | None:
+        if isinstance(item, Kept):
+            return _("{day}, from this device").format(day=day_text(self._local(item.message.time)))
         return day_text(self._local(item.time)) if isinstance(item, ChatEvent) else None
 
-    def _is_first_unread(self, item: Item, before: ChatEvent | None) -> bool:
+    def _is_first_unread(self, item: Item, before: ChatEvent | Kept | None) -> bool:
         marker = self._room.marker
         if marker is None or not isinstance(item, ChatEvent) or item.seq <= marker:
             return False
-        return before is None or before.seq <= marker
+        return not isinstance(before, ChatEvent) or before.seq <= marker
 
     # Items ------------------------------------------------------------------------------------------------------
 
     def _lay_out(self, item: Item) -> list[Line]:
+        if isinstance(item, Kept):
+            return self._said(item.message)
         if isinstance(item, Message):
             return self._said(item)
         if isinstance(item, Pending):

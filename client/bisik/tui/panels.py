@@ -25,6 +25,12 @@ class Column(Widget):
         self.lines: list[Line] = []
         self.chosen = 0
 
+    def put(self, lines: list[Line], chosen: int = 0) -> None:
+        """Show this. What is the same is not drawn again: a column is half of the screen's lines."""
+        if (lines, chosen) != (self.lines, self.chosen):
+            self.lines, self.chosen = lines, chosen
+            self.refresh()
+
     def render_line(self, y: int) -> Strip:
         number = y + self._top()
         line = self.lines[number] if number < len(self.lines) else ()
@@ -51,15 +57,16 @@ class RoomsPanel(Column):
         self._names: list[str] = []
 
     def update(self, rooms: Rooms) -> None:
-        """Draw anew."""
+        """Show how they are now."""
         self._names = rooms.names()
         width = max(4, self.size.width)
-        self.lines = [((_("Rooms"), "heading"),)]
+        lines: list[Line] = [((_("Rooms"), "heading"),)]
+        chosen = 0
         for number, room in enumerate(rooms, 1):
             if room is rooms.current:
-                self.chosen = number
-            self.lines.append(_room_line(room, number, width, current=room is rooms.current))
-        self.refresh()
+                chosen = number
+            lines.append(_room_line(room, number, width, current=room is rooms.current))
+        self.put(lines, chosen)
 
     def on_click(self, event: events.Click) -> None:
         number = event.y + self._top() - 1
@@ -73,15 +80,15 @@ class MembersPanel(Column):
     DEFAULT_CSS = "MembersPanel { width: 18; }"
 
     def update(self, room: RoomView | None) -> None:
-        """Draw anew."""
+        """Show who is there now."""
         members = () if room is None else room.members
         width = max(4, self.size.width)
         heading = _("Members {count}").format(count=len(members)) if members else _("Members")
-        self.lines = [((heading, "heading"),)]
+        lines: list[Line] = [((heading, "heading"),)]
         for member in members:
             style = "member" if member.here else "member-quiet"
-            self.lines.append(((fit(f"{member.mark}{harmless(member.name)}", width), style),))
-        self.refresh()
+            lines.append(((fit(f"{member.mark}{harmless(member.name)}", width), style),))
+        self.put(lines)
 
 
 def unread_mark(room: RoomView) -> str:

@@ -4,9 +4,11 @@ BEL any terminal knows; OSC 9 (iTerm2, kitty, Windows Terminal) and OSC 777 (urx
 the desktop. What stands in it passes through `harmless`, so that nothing of others ends the sequence early.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
+from bisik.for_this_run import Adjustable
 from bisik.tui.rooms import Ring
 from bisik_protocol.chat.text import harmless
 
@@ -51,6 +53,20 @@ class Bell:
         if self.how is How.OSC_777:
             return f"\x1b]777;notify;{name.replace(';', ',')};{said.replace(';', ',')}\x07"
         return "\x07"
+
+    def adjustable(self) -> Mapping[str, Adjustable]:
+        """What of it can be changed, by the names that the configuration has for it."""
+
+        def change_when(value: str) -> None:
+            self.when = When(value)
+
+        def change_how(value: str) -> None:
+            self.how = How(value)
+
+        return {
+            "bell": Adjustable(lambda: self.when.value, change_when),
+            "notify": Adjustable(lambda: self.how.value, change_how),
+        }
 
     def next_when(self) -> When:
         """Off, mentions, all, and round again."""

@@ -17,6 +17,7 @@ MAX_ITEMS: Final = 1500
 MAX_TEXT: Final = 4 * 1024 * 1024  # characters in a window
 MAX_HIDDEN_ITEMS: Final = 200  # of a room that is not on the screen
 MAX_HIDDEN_TEXT: Final = 256 * 1024
+MAX_KEPT_ITEMS: Final = 500  # of what this device has, above a window; /history has more
 MAX_CONFIRMED: Final = 300  # own messages whose reach is remembered
 MAX_PENDING: Final = 200  # queued messages that are shown; more stay in the outbox
 
@@ -41,7 +42,14 @@ class Pending:
     id: str | None = None  # once it is stored
 
 
-Item = ChatEvent | Told | Pending
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What this device has of the past, shown while the server cannot be asked; between two there may be others."""
+
+    message: Message
+
+
+Item = ChatEvent | Told | Pending | Kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +98,10 @@ class RoomView:
     draft: Draft = field(default_factory=Draft)
     confirmed: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By message: how many of how many have said that they have it."""
+    kept: int = 0
+    """How many items at the beginning are `Kept`; they make room for what the server says."""
+    kept_whole: bool = False
+    """Whether this device has nothing older, or enough of it is shown."""
     _text: int = 0
 
     # Looking ----------------------------------------------------------------------------------------------------
@@ -129,6 +141,7 @@ class RoomView:
             return True
         self.newest = event.seq
         if self.oldest is None:
+            self.drop_kept()
             self.oldest = event.seq
         self._append(event)
         return True
@@ -151,6 +164,7 @@ class RoomView:
 
     def put_before(self, events: Sequence[ChatEvent | Notice]) -> int:
         """A page of the past. Returns how many items it was."""
+        self.drop_kept()
         items = _items(events, before=self.oldest)
         numbers = _numbers(events)
         if numbers:
@@ -173,8 +187,30 @@ class RoomView:
             self.head = max(self.head, self.newest)
         return len(items)
 
+    @property
+    def kept_before(self) -> int | None:
+        """The number below which this device is to be asked for more; None: for the newest that it has."""
+        first = self.items[0] if self.kept else None
+        return first.message.seq if isinstance(first, Kept) else self.oldest
+
+    def put_kept(self, messages: Sequence[Message]) -> None:
+        """What this device has from before; nothing means that there is no more."""
+        self.items[:0] = [Kept(message=message) for message in messages]
+        self.first -= len(messages)
+        self.kept += len(messages)
+        self._text += _size(messages)
+        self.kept_whole = not messages or self.kept >= MAX_KEPT_ITEMS or self._text >= MAX_TEXT
+
+    def drop_kept(self) -> None:
+        """The server can be asked again."""
+        self._text -= _size(self.items[: self.kept])
+        del self.items[: self.kept]
+        self.first += self.kept
+        self.kept, self.kept_whole = 0, False
+
     def clear(self) -> None:
         """Forget the window; what comes next begins another one."""
+        self.kept, self.kept_whole = 0, False
         self.first += len(self.items)
         self.items.clear()
         self.oldest, self.newest, self._text = None, 0, 0
@@ -202,6 +238,7 @@ class RoomView:
         self._text -= _size(self.items[:step])
         del self.items[:step]
         self.first += step
+        self.kept, self.kept_whole = max(0, self.kept - step), False
         self.oldest = next((item.seq for item in self.items if isinstance(item, ChatEvent)), None)
         if self.oldest is None:
             self.oldest = self.newest + 1
@@ -210,6 +247,7 @@ class RoomView:
         step = max(1, len(self.items) // 8)
         self._text -= _size(self.items[-step:])
         del self.items[-step:]
+        self.kept = min(self.kept, len(self.items))
         held = (item.seq for item in reversed(self.items) if isinstance(item, ChatEvent))
         self.newest = next(held, (self.oldest or 1) - 1)
 
@@ -239,4 +277,5 @@ def _numbers(events: Sequence[ChatEvent | Notice]) -> list[int]:
 
 
 def _size(items: Iterable[Item]) -> int:
-    return sum(len(item.text) if isinstance(item, Message | Told | Pending) else 16 for item in items)
+    said = (item.message if isinstance(item, Kept) else item for item in items)
+    return sum(len(item.text) if isinstance(item, Message | Told | Pending) else 16 for item in said)

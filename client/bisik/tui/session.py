@@ -20,11 +20,12 @@ from bisik.news import News
 from bisik.render import Renderer
 from bisik.slash import Where
 from bisik.tui.linkbar import LinkBar, LinkText
+from bisik.tui.past import Past
 from bisik.tui.ring import Bell
 from bisik.tui.room import Member, Pending, RoomView, Told
 from bisik.tui.rooms import Ring, Rooms
 from bisik.typed import Command, Say, read_typed
-from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, MemberInfo, Role
+from bisik_protocol.chat.messages import MemberInfo, Role
 from bisik_protocol.chat.names import LOBBY
 
 CONTEXT: Final = 40  # entries already read that a person who comes back is shown again
@@ -85,23 +86,25 @@ class Session:
         self._leaving = trio.Event()
         self._members_wanted = trio.Event()
         self._heard = News()
-        self._fetching: set[str] = set()
+        self._past: Past | None = None
         self._failure: BisikError | None = None
         self._saved: dict[str, int] = {}
 
     async def run(self) -> None:
         """Until the person leaves. Raises what the chat fails with, and NotStored where something still waits."""
         async with self._open_chat() as chat:
-            self._chat, self._desk = chat, Desk(chat, self)
+            desk = Desk(chat, self)
+            self._chat, self._desk = chat, desk
             self._enter(chat)
             async with trio.open_nursery() as self._nursery:
+                self._past = Past(chat, self._rooms, self._face, self._nursery, hides=desk.hides, tell=self._tell)
                 for task in (self._hear, self._say, self._tick, self._watch_members):
                     self._nursery.start_soon(task, chat)
                 self._face.accept_lines()
                 await self._leaving.wait()
                 await self._part(chat)
                 self._nursery.cancel_scope.cancel()
-            self._nursery = None
+            self._nursery = self._past = None
             self._save_seen(chat)
             waiting = chat.waiting
         if self._failure is not None:
@@ -138,22 +141,19 @@ class Session:
 
     def fetch(self, room: RoomView, *, older: bool) -> None:
         """An end of a room's window is near: get what follows there."""
-        if self._nursery is None or room.name in self._fetching or room.oldest is None:
-            return
-        self._fetching.add(room.name)
-        self._nursery.start_soon(self._fetch, room, older)
+        if self._past is not None:
+            self._past.fetch(room, older=older)
 
     def newest(self, room: RoomView) -> None:
         """Forget the part of the past that is in the window, and get the newest page."""
-        if room.detached and self._nursery is not None and room.name not in self._fetching:
-            self._fetching.add(room.name)
-            self._nursery.start_soon(self._fetch_newest, room)
+        if self._past is not None:
+            self._past.newest(room)
 
     @property
     def fetching(self) -> bool:
         """Whether a part of the room on the screen is on its way."""
         current = self._rooms.current
-        return current is not None and current.name in self._fetching
+        return current is not None and self._past is not None and self._past.is_fetching(current.name)
 
     # What the desk asks of its front ----------------------------------------------------------------------------
 
@@ -224,6 +224,8 @@ class Session:
         if isinstance(event, LinkChanged):
             self._link.handle(event, trio.current_time())
             self._draw_link(chat)
+            if self._past is not None:
+                self._past.on_link()
             return
         if self._desk is not None and isinstance(event, Message) and self._desk.hides(event):
             self._rooms.skip(event)
@@ -310,47 +312,6 @@ class Session:
         with trio.move_on_after(PARTING_S):
             while chat.waiting and self._failure is None:
                 await self._heard.wait()
-
-    # Windows of the past ----------------------------------------------------------------------------------------
-
-    async def _fetch(self, room: RoomView, older: bool) -> None:
-        try:
-            if self._chat is None or room.oldest is None:
-                return
-            if older:
-                end, after = room.oldest - 1, max(0, room.oldest - 1 - MAX_PAGE_ENTRIES)
-            else:
-                after, end = room.newest, min(room.head, room.newest + MAX_PAGE_ENTRIES)
-            events = await self._page(self._chat, room, after, end)
-            if older:
-                room.put_before(events)
-            else:
-                room.put_behind(events)
-            room.trim(hidden=room is not self._rooms.current, keep=self._face.reading)
-        except BisikError as error:
-            self._tell(Told(text=str(error), style="notice"))
-        finally:
-            self._fetching.discard(room.name)
-            self._face.draw_room(room)
-
-    async def _fetch_newest(self, room: RoomView) -> None:
-        try:
-            if self._chat is not None:
-                head = room.head
-                events = await self._page(self._chat, room, max(0, head - MAX_PAGE_ENTRIES), head)
-                room.clear()
-                room.put_before(events)
-        except BisikError as error:
-            self._tell(Told(text=str(error), style="notice"))
-        finally:
-            self._fetching.discard(room.name)
-            self._face.show_room(room)
-
-    async def _page(self, chat: Chat, room: RoomView, after: int, end: int) -> Sequence[ChatEvent | Notice]:
-        if end <= after:
-            return []
-        archive = chat.history(room.name)
-        return await archive.window(after, end, archive.request(end + 1, end - after))
 
     def _tell(self, told: Told) -> None:
         self._rooms.tell(told)

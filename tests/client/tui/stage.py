@@ -6,7 +6,7 @@ runs a scene; `Stage.until` waits for what is to be seen.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -118,9 +118,10 @@ class Stage:
             chat._link = cast(Link, self.link)
             if self.connected:
                 self.link.connect()
-            yield chat
-            chat._conversation.reader.done()
-            chat._conversation.reader.save()
+            with closing(chat.searching):
+                yield chat
+                chat._conversation.reader.done()
+                chat._conversation.reader.save()
         finally:
             store.close()
 

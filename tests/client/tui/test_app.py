@@ -7,9 +7,10 @@ from typing import NoReturn
 import pytest
 from rich.cells import cell_len
 from textual import events
+from textual.strip import Strip
 
 from bisik.errors import HomeError, IdentityMismatch, NotStored
-from bisik.events import ChatEvent
+from bisik.events import ChatEvent, LinkState
 from bisik.tui import room as bounds
 from bisik.tui import session
 from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, JoinEntry, MemberInfo, Role
@@ -335,6 +336,58 @@ class TestThePast:
 
         play(scene, tmp_path, daemon=daemon)
 
+    def test_offline_it_is_what_this_device_has(self, tmp_path: Path) -> None:
+        """Told apart by its day line, page by page to the first; and the server's own once it is there again."""
+        daemon = FakeDaemon()
+        tama = Person(daemon, "tama", 1)
+        tama.say(*[f"kata {number}." for number in range(1, 121)])
+
+        async def read(stage: Stage) -> None:
+            await stage.until_seen("kata 120.")
+            while not stage.sees("kata 75."):
+                await stage.press("pageup")
+
+        async def offline(stage: Stage) -> None:
+            stage.link.tell(LinkState.WAITING, "No way.", retry_in_s=4.0)
+            await stage.until_seen("kata 120.")
+            room = stage.app.rooms.get(LOBBY)
+            assert room is not None
+            while not stage.sees("from this device"):
+                await stage.press("pageup")
+            assert stage.sees("kata 71.")
+            assert not stage.sees("tama joined")
+            await stage.until(lambda: room.kept_whole)
+            assert room.kept == 50
+            stage.link.connect()
+            await stage.until_gone("from this device")
+            while not stage.sees("kata 1."):
+                await stage.press("pageup")
+            assert room.kept == 0
+            numbers = [item.seq for item in room.items if isinstance(item, ChatEvent)]
+            assert numbers == list(range(1, 121))
+
+        play(read, tmp_path, daemon=daemon)
+        play(offline, tmp_path, daemon=daemon, connected=False)
+
+    def test_scrolling_draws_only_what_scrolls(self, tmp_path: Path) -> None:
+        """The columns at the sides stay as they are: they are half of the lines of a screen."""
+        daemon = chatty(500)
+
+        async def scene(stage: Stage) -> None:
+            await stage.until_seen("orang-500 joined")
+            drawn: list[int] = []
+            for panel in (stage.app._rooms_panel, stage.app._members_panel):
+                assert panel.render_line(0).text.strip()
+                panel.render_line = lambda y: drawn.append(y) or Strip([])  # type: ignore[method-assign, func-returns-value]
+            await stage.press(*["shift+up"] * 5)
+            await stage.until_seen("reading back")
+            assert not stage.sees("orang-500 joined")
+            assert drawn == []
+            stage.app._rooms_panel.put([])
+            await stage.until(lambda: bool(drawn))
+
+        play(scene, tmp_path, daemon=daemon)
+
     def test_the_wheel_scrolls(self, tmp_path: Path) -> None:
         """Over the timeline."""
 
@@ -415,6 +468,23 @@ class TestScreen:
             assert stage.app._timeline.palette.name == "bisik-light"
             await stage.type("/theme pelangi\n")
             await stage.until_seen("There are these themes: dark, light, terminal.")
+
+        play(scene, tmp_path)
+
+    def test_settings_for_this_run(self, tmp_path: Path) -> None:
+        """Shown, completed and changed."""
+
+        async def scene(stage: Stage) -> None:
+            await stage.type("/set\n")
+            await stage.until_seen("theme = dark  (dark, light, terminal)")
+            await stage.type("/set th")
+            await stage.press("tab")
+            await stage.type("l")
+            await stage.press("tab", "enter")
+            await stage.until_seen("theme = light")
+            assert stage.app.palette_name == "light"
+            await stage.type("/set them light\n")
+            await stage.until_seen("Did you mean theme?")
 
         play(scene, tmp_path)
 

@@ -46,6 +46,25 @@ class TestWindow:
         room.trim(hidden=True)
         assert len(room.items) <= bounds.MAX_HIDDEN_ITEMS
 
+    @pytest.mark.parametrize("text", ["halo", "x" * 60_000])
+    def test_what_this_device_has_is_bounded_and_gives_way(self, text: str) -> None:
+        """It never counts as what the server said, and goes when that comes."""
+        room = RoomView("#lobby")
+        for seq in range(2000, 2010):
+            room.add(message(seq, text))
+        while not room.kept_whole:
+            before = room.kept_before
+            assert before is not None
+            room.put_kept([message(seq, text) for seq in range(before - 50, before)])
+        assert len(room.items) <= bounds.MAX_KEPT_ITEMS + 60
+        assert sum(len(text) for _ in room.items) <= bounds.MAX_TEXT + 50 * len(text)
+        assert (room.oldest, numbers(room)) == (2000, list(range(2000, 2010)))
+        room.put_before([message(1999)])
+        assert (room.oldest, room.kept, len(room.items)) == (1999, 0, 11)
+        room.put_kept([message(1998)])
+        room.trim(hidden=True)
+        assert (room.kept, room.kept_before) == (len(text) < 100, 1998 if len(text) < 100 else room.oldest)
+
     def test_long_texts_count_by_their_length(self) -> None:
         """A room full of the longest messages takes no more memory than another."""
         room = RoomView("#lobby")

@@ -1,17 +1,21 @@
-"""Completion, keys, the link bar and the bell, each alone."""
+"""Completion, keys, the link bar and the bell, each alone; and what is done once everything is loaded."""
 
+import gc
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bisik.errors import WrongUsage
 from bisik.events import LinkChanged, LinkState
+from bisik.home import Home, Profile
 from bisik.tui.completion import Completion
 from bisik.tui.editor import Editor
 from bisik.tui.keymap import ACTIONS, Keymap
 from bisik.tui.linkbar import LinkBar, LinkText, Mood
 from bisik.tui.ring import Bell, How, When
 from bisik.tui.rooms import Ring
+from bisik.tui.run import load
 from tests.client.tui.stage import QUIET
 
 
@@ -182,3 +186,14 @@ class TestBell:
         rings = [bool(bell.ring(Ring.MENTION, "tama", "sari", second)) for second in (0.0, 0.5, 1.9, 2.1)]
         assert rings == [True, False, False, True]
         assert [bell.next_when() for _ in range(3)] == [When.ALL, When.OFF, When.MENTIONS]
+
+
+def test_what_was_loaded_is_not_collected_again_and_again(tmp_path: Path) -> None:
+    """A full collection of all modules takes 50 ms, and would come between a key and its screen."""
+    profile = Profile(name="sari", host="localhost", port=9, fingerprint=bytes(32), folder=tmp_path)
+    gc.unfreeze()
+    try:
+        load(Home(tmp_path), profile)
+        assert len(gc.get_objects()) < gc.get_freeze_count() / 10
+    finally:
+        gc.unfreeze()
