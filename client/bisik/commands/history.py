@@ -33,9 +33,10 @@ def command(room: str, count: int | None, with_presence: bool, home: Path | None
 
 
 async def _history(*, room: str, count: int | None, with_presence: bool, home: Home, as_json: bool) -> None:
-    printer = _Printer(room, as_json=as_json, with_presence=with_presence)
     async with open_profile(home, home.require_default(), reader="history") as chat:
         await chat.wait_admitted(REACH_S, patient=False)
+        room = await chat.find_room(room)
+        printer = _Printer(room, as_json=as_json, with_presence=with_presence)
         archive = chat.history(room)
         if count is not None:
             for event in await archive.last(count, messages_only=not with_presence):
