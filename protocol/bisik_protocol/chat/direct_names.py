@@ -3,6 +3,7 @@
 Neither sign can be in a person's name. This file knows nothing of who is called how now.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from bisik_protocol.chat.names import InvalidName, canonical_name
@@ -23,6 +24,7 @@ def direct_room(one: str, other: str) -> str:
     return _MARK + _BETWEEN.join(sorted((one, other)))
 
 
+@lru_cache(maxsize=4096)  # asked at every post
 def direct_names(room: str) -> tuple[str, str]:
     """The two names in the name of a direct room. Raises InvalidName for what `direct_room` did not make."""
     one, between, other = room.removeprefix(_MARK).partition(_BETWEEN)
