@@ -272,7 +272,7 @@ class Chat(Moderating):
         self._news.tell()
 
     async def publish(self) -> None:
-        """A short command may be the first that this device does here: let others learn what to seal to, for a while."""
+        """A short command may be the first here: wait a little until others can learn what to seal to."""
         with trio.move_on_after(PUBLISH_S):
             while self._conversation.direct_rooms.is_publishing and not self._no_sealing_key:
                 await self._news.wait()
