@@ -260,10 +260,12 @@ class Conversation:
     def post(self, name: str) -> None:
         """Something was put into the outbox for this room: send it as soon as that can be."""
         room = self._rooms.get(name)
-        if room is None:
-            self._ask_to_join(self._follow(name, Presence.WRITER))
-        else:
+        if room is not None:
             self._flush(room)
+        elif is_direct(name) and self.direct_rooms.follows:
+            self._join_direct(name)  # who only wrote there would not be told of anything any more
+        else:
+            self._ask_to_join(self._follow(name, Presence.WRITER))
 
     def position(self, name: str) -> int:
         """The newest entry of a room that has come, or was read before; 0 for none."""
