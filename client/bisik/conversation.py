@@ -262,7 +262,7 @@ class Conversation:
         room = self._rooms.get(name)
         if room is not None:
             self._flush(room)
-        elif is_direct(name) and self.direct_rooms.follows:
+        elif self.direct_rooms.follows and name in self.directs.open_rooms():
             self._join_direct(name)  # who only wrote there would not be told of anything any more
         else:
             self._ask_to_join(self._follow(name, Presence.WRITER))

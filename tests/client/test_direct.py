@@ -458,10 +458,19 @@ class TestOutbox:
         assert (said.text, said.kind) == ("halo", Kind.ACT)
 
     def test_a_writer_needs_not_follow(self) -> None:
-        """A script that only sends leaves no trace of having been there, and what it said arrives."""
+        """Whoever has closed a conversation says something in it without being in it again, and it arrives."""
         two = Two()
         two.open(two.tama, "sari")
+        two.tama.directs.close(ROOM, 0)
         two.tama.leave(ROOM)
         two.say(two.tama, "dari skrip")
         assert texts(drain(two.sari)) == ["dari skrip"]
         assert two.tama._rooms[ROOM].feed.presence is Presence.WRITER
+
+    def test_who_follows_conversations_follows_the_one_it_begins(self) -> None:
+        """Also where it was never opened before something was said in it: it hears the answer."""
+        two = Two()
+        two.open(two.tama, "sari")
+        two.tama.leave(ROOM)
+        two.say(two.tama, "halo")
+        assert two.tama._rooms[ROOM].feed.presence is Presence.MEMBER
