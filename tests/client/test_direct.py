@@ -392,6 +392,23 @@ class TestTheServerTries:
             "Message 1 of tama was sealed before this device was there, or for other devices. It is not shown."
         ]
 
+    def test_what_lies_between_does_not_break_the_chain_either(self) -> None:
+        """Something that this device cannot open is genuine all the same: nothing is said to be missing behind it."""
+        two = Two()
+        two.open(two.tama, "sari")
+        two.say(two.tama, "satu")
+        for_all = two.daemon.recipients
+        two.daemon.recipients = lambda room: for_all(room) - {device_key(1).public.key_hash}  # type: ignore[method-assign]
+        with two.tama._store.writing() as connection:
+            connection.execute("DELETE FROM recipients WHERE device = ?", (device_key(1).public.key_hash,))
+        two.say(two.tama, "dua")
+        two.daemon.recipients = for_all  # type: ignore[method-assign]
+        two.say(two.tama, "tiga")
+        events = drain(two.sari)
+        assert texts(events) == ["satu", "tiga"]
+        assert len(notices(events)) == 1
+        assert "sealed before this device was there" in notices(events)[0]
+
     @pytest.mark.parametrize("room", ["#lobby", "@sari", "@sari+sari", "@tama+sari", "@Sari+tama"])
     def test_a_room_that_is_none(self, room: str) -> None:
         """A direct room that no server of this protocol would name ends the connection."""
