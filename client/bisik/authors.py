@@ -13,7 +13,7 @@ from typing import Final
 from bisik.i18n import _
 from bisik.store import Store
 from bisik_protocol.chat.messages import Device, MessageEntry
-from bisik_protocol.chat.statements import STATEMENT_CONTEXT, Statement
+from bisik_protocol.chat.statements import STATEMENT_CONTEXT, AnyStatement
 from bisik_protocol.crypto.identity import VerifyKey
 from bisik_protocol.errors import RemoteProtocolError
 
@@ -119,7 +119,7 @@ def _renamed(old: str, new: str, others: int) -> str:
     return sentence.format(old=old, new=new)
 
 
-def objection(entry: MessageEntry, statement: Statement, author: Author) -> str | None:
+def objection(entry: MessageEntry, statement: AnyStatement, author: Author) -> str | None:
     """Why the entry is not to be believed, completing `a message that …` for a person; None when all is well."""
     if statement.room != entry.room:
         return _("was written for another room")

@@ -20,8 +20,9 @@ import trio
 
 from bisik.checkpoints import LogAlarm
 from bisik.conversation import Conversation
-from bisik.errors import BisikError, LogMismatch, Nonsense, Refused, Unreachable, WrongUsage
-from bisik.events import ChatEvent, Event, LinkState, Message, OwnMessage, QueuedMessage, Receipt
+from bisik.directs import room_name
+from bisik.errors import BisikError, HomeError, LogMismatch, Nonsense, NoRecipients, Refused, Unreachable, WrongUsage
+from bisik.events import ChatEvent, Event, LinkState, Message, Notice, OwnMessage, QueuedMessage, Receipt
 from bisik.gate import REPLY_S, arrive, device_of
 from bisik.history import Archive
 from bisik.home import Home, Profile
@@ -30,13 +31,16 @@ from bisik.line import Line
 from bisik.link import Link, held
 from bisik.moderating import Moderating
 from bisik.news import News
-from bisik.proof import Proof
+from bisik.outbox import Said
+from bisik.proof import Proof, Proved
 from bisik.proving import fetch_proof
+from bisik.recipients import recipient_devices
 from bisik.requests import MakeRequest
 from bisik.searching import Searching
 from bisik.store import Store
 from bisik.visit import FirstVisit, who_visits
 from bisik_protocol.chat import messages
+from bisik_protocol.chat.direct_names import is_direct
 from bisik_protocol.chat.messages import (
     MAX_PAGE_ENTRIES,
     MAX_TEXT_BYTES,
@@ -47,12 +51,17 @@ from bisik_protocol.chat.messages import (
     Role,
     RoomInfo,
 )
-from bisik_protocol.chat.names import LOBBY, InvalidName, canonical_room
-from bisik_protocol.chat.statements import Kind, Statement, decode_statement_untrusted
+from bisik_protocol.chat.names import LOBBY
+from bisik_protocol.chat.sealed_text import MAX_SEALED_TEXT_BYTES
+from bisik_protocol.chat.statements import Kind, Statement, statement_hash
 from bisik_protocol.crypto.identity import SigningKey
+from bisik_protocol.errors import RemoteProtocolError
 from bisik_protocol.transport.stats import ConnectionStats
 
 CONNECT_TIMEOUT_S: Final = 30.0
+PUBLISH_S: Final = 2.0
+KEYS_S: Final = 10.0  # how long to wait for the keys that something is to be sealed to
+_LOBBY_AND_DIRECTS: Final = (LOBBY,)  # where no rooms are named
 PERSON: Final = "chat"  # the name of the reader that is a person, in whatever interface
 SEEN: Final = "seen"  # the reader whose cursors are what a person has had on the screen
 
@@ -78,6 +87,7 @@ class Chat(Moderating):
             name=profile.name, device=device, store=store, reader=reader, join_password=join_password
         )
         self._news = News()
+        self._no_sealing_key = False
         self.searching = Searching(self, keeps=reader == PERSON)
         """The words of what was said, on this device."""
         self._link = Link(
@@ -107,19 +117,25 @@ class Chat(Moderating):
         return await self.stored(await self.queue(room, text, kind=kind), room)
 
     async def queue(self, room: str, text: str, *, kind: Literal["say", "act"] = "say") -> int:
-        """Put something into the outbox, and return its id there once it is on disk. Raises WrongUsage."""
-        room, text = room_name(room), _sayable(text)
+        """Put something into the outbox, and return its id there once it is on disk.
+
+        In a direct room it is sealed first; where that cannot be, nothing is kept, and the sentence says so. Raises
+        WrongUsage, for a first message to somebody also Unreachable and Refused.
+        """
+        label = room_name(room)
+        text = _sayable(text, MAX_SEALED_TEXT_BYTES if is_direct(label) else MAX_TEXT_BYTES)
+        name = await self._sealable(label) if is_direct(label) else label
         enqueue = partial(
             self._conversation.outbox.enqueue,
-            room,
+            name,
             text,
             kind=Kind(kind),
             time_ms=time.time_ns() // 1_000_000,
             checkpoint=self._conversation.checkpoints.root,
         )
         outbox_id = await trio.to_thread.run_sync(enqueue)
-        self._conversation.post(room)
-        self._conversation.reader.put_side(OwnMessage(state="queued", room=room, outbox_id=outbox_id))
+        self._conversation.post(name)
+        self._conversation.reader.put_side(OwnMessage(state="queued", room=name, outbox_id=outbox_id))
         self._news.tell()
         self._link.kick()
         return outbox_id
@@ -132,7 +148,7 @@ class Chat(Moderating):
     async def stored(self, outbox_id: int, room: str) -> Receipt:
         """Wait until a queued message is in the server's log. Raises as `send` does."""
         outcomes: list[Receipt | BisikError] = []
-        self._conversation.waiters.add(outbox_id, room_name(room), outcomes.append)
+        self._conversation.waiters.add(outbox_id, self.log_name(room), outcomes.append)
         try:
             while not outcomes:
                 if self._link.failed is not None:
@@ -144,11 +160,11 @@ class Chat(Moderating):
             self._conversation.waiters.drop(outbox_id)
         if isinstance(outcomes[0], BisikError):
             raise outcomes[0]
-        return outcomes[0]
+        return self._conversation.directs.told(outcomes[0])
 
     def why_waiting(self, room: str) -> str | None:
         """Why the server takes nothing more in a room just now; None where nothing is known to be in the way."""
-        return self._conversation.why_waiting(room_name(room))
+        return self._conversation.why_waiting(self.log_name(room))
 
     @property
     def waiting(self) -> int:
@@ -158,19 +174,121 @@ class Chat(Moderating):
     def queued(self, room: str) -> list[QueuedMessage]:
         """What is in the outbox for a room, in order."""
         return [
-            _queued(waiting.id, decode_statement_untrusted(waiting.statement))
-            for waiting in self._conversation.outbox.queued(room_name(room))
+            queued
+            for waiting in self._conversation.outbox.queued(self.log_name(room))
+            if (queued := self.own(waiting.id)) is not None
         ]
 
     def own(self, outbox_id: int) -> QueuedMessage | None:
         """What a message says that went through this home's outbox not long ago."""
-        statement = self._conversation.outbox.statement(outbox_id)
-        return None if statement is None else _queued(outbox_id, statement)
+        said = self._conversation.outbox.said(outbox_id)
+        return None if said is None else self._queued(outbox_id, said)
 
     def receipt(self, outbox_id: int) -> Receipt | None:
         """The receipt of a message that went through this home's outbox not long ago, if it is stored."""
         outcome = self._conversation.outbox.outcome(outbox_id)
-        return outcome if isinstance(outcome, Receipt) else None
+        return self._conversation.directs.told(outcome) if isinstance(outcome, Receipt) else None
+
+    # Direct rooms -----------------------------------------------------------------------------------------------
+
+    async def open_direct(self, name: str) -> str:
+        """The room of the conversation with somebody, `@name` by their present name; it is asked for if need be.
+
+        Raises Refused where there is nobody of that name, Unreachable.
+        """
+        label = room_name(f"@{name}")
+        directs = self._conversation.directs
+        if not directs.knows(label):
+            await self._reached()
+            reply = await self._ask(partial(messages.GetDirect, name=label[1:]))
+            if not isinstance(reply, messages.Direct):
+                _no(reply)
+            try:
+                self._conversation.direct_rooms.learn_untrusted(reply.room, reply.name)
+            except RemoteProtocolError as error:
+                raise Nonsense(error.reason) from None
+            label = directs.label(reply.room)
+        return label
+
+    async def find_room(self, room: str) -> str:
+        """A room's name in its one spelling, for everything else here. Raises as `open_direct` does."""
+        label = room_name(room)
+        if not is_direct(label):
+            return label
+        label = await self.open_direct(label[1:])
+        await self._until(lambda: self._conversation.opener.key is not None or self._no_sealing_key)
+        return label
+
+    def follow_directs(
+        self, *, presence: Presence = Presence.MEMBER, context: int = 0, history: int = MAX_PAGE_ENTRIES
+    ) -> None:
+        """Follow every conversation of one's own, those that begin later too."""
+        self._conversation.follow_directs(presence, context=context, history=history)
+        self._link.kick()
+
+    async def list_directs(self) -> list[str]:
+        """One's own conversations, `@name` each, those first in which something was said last."""
+        reply = await self._ask(messages.ListDirects)
+        if not isinstance(reply, messages.Directs):
+            _no(reply)
+        for info in reply.directs:
+            self._conversation.direct_rooms.learn_untrusted(info.room, info.name)
+        return [self._conversation.directs.label(info.room) for info in reply.directs]
+
+    def ask_recipients(self, room: str) -> None:
+        """Ask again which devices a direct room is sealed to: a notice tells of those that are new."""
+        self._conversation.direct_rooms.ask_keys(self.log_name(room))
+        self._link.kick()
+
+    def log_name(self, room: str) -> str:
+        """The log's name of a room. Raises WrongUsage, NotKnown."""
+        return self._conversation.directs.room(room_name(room))
+
+    def shown_name(self, room: str) -> str:
+        """What people call a room that has this name in the log."""
+        return self._conversation.directs.label(room)
+
+    async def _sealable(self, label: str) -> str:
+        """The log's name of a direct room whose recipients are known. Raises NoRecipients, Refused."""
+        label = await self.open_direct(label[1:])
+        name = self._conversation.directs.room(label)
+        if not recipient_devices(self._store, name):
+            await self._reached()
+            trouble = self._conversation.direct_rooms.trouble
+            trouble.pop(name, None)
+            self.ask_recipients(label)
+            with trio.move_on_after(KEYS_S):
+                await self._until(lambda: bool(recipient_devices(self._store, name)) or name in trouble)
+            if name in trouble:
+                raise Refused(messages.Code.RECIPIENTS, trouble[name])
+            if not recipient_devices(self._store, name):
+                raise NoRecipients
+        return name
+
+    async def _reached(self) -> None:
+        """Something has to be asked before anything can be sealed. Raises NoRecipients where nobody answers."""
+        with trio.move_on_after(KEYS_S):
+            await self._until(lambda: self._conversation.admitted or self._link.never_reached)
+        if not self._conversation.admitted:
+            raise NoRecipients
+
+    async def make_sealing_key(self, home: Home) -> None:
+        """Load what direct messages are sealed to for this device; where there is none yet, make it meanwhile."""
+        try:
+            key = await trio.to_thread.run_sync(home.sealing_key, self.profile.fingerprint)
+        except HomeError as error:
+            self._no_sealing_key = True
+            self._conversation.reader.put_side(Notice(text=str(error)))
+        else:
+            self._conversation.on_sealing_key(key)
+            self._link.kick()
+        self._news.tell()
+
+    async def publish(self) -> None:
+        """A short command may be the first here: wait a little until others can learn what to seal to."""
+        with trio.move_on_after(PUBLISH_S):
+            while self._conversation.direct_rooms.is_publishing and not self._no_sealing_key:
+                await self._news.wait()
 
     # Hearing ----------------------------------------------------------------------------------------------------
 
@@ -211,7 +329,7 @@ class Chat(Moderating):
     @property
     def rooms(self) -> list[str]:
         """The rooms that are followed."""
-        return self._conversation.rooms
+        return [self.shown_name(room) for room in self._conversation.rooms]
 
     async def join(
         self,
@@ -225,30 +343,30 @@ class Chat(Moderating):
 
         It begins where this reader was, or with the last `history` entries if it never was there.
         """
-        name = room_name(room)
+        name = self.log_name(await self.find_room(room))
         await self._done(partial(self._conversation.join, name, presence, context=context, history=history))
         self._remember(name, presence)
 
     def follow(self, room: str, *, presence: Presence = Presence.MEMBER, context: int = 0) -> None:
         """Like `join`, and does not wait."""
-        name = room_name(room)
+        name = self.log_name(room)
         self._conversation.join(name, presence, context=context)
         self._remember(name, presence)
         self._link.kick()
 
     def caught_up(self, room: str) -> bool:
         """Whether everything that was said in a room before this moment has come, and was taken from `events`."""
-        return not self.has_events and self._conversation.caught_up(room_name(room))
+        return not self.has_events and self._conversation.caught_up(self.log_name(room))
 
     def seen(self, room: str) -> int | None:
         """The newest entry of a room that a person has had on the screen here; None where nobody ever looked."""
-        name = room_name(room)
+        name = self.log_name(room)
         seen = self._store.cursor(SEEN, name)
         return self._conversation.reader.cursor(name) if seen is None else seen
 
     def mark_seen(self, seen: Mapping[str, int]) -> None:
         """Remember, by room, the newest entry that a person has had on the screen."""
-        self._store.advance(SEEN, dict(seen), {})
+        self._store.advance(SEEN, {self.log_name(room): seq for room, seq in seen.items()}, {})
 
     def remembered_rooms(self) -> list[str]:
         """The rooms that were joined here and not left, in this visit or an earlier one; at first the lobby."""
@@ -269,8 +387,9 @@ class Chat(Moderating):
 
     async def leave(self, room: str) -> None:
         """Follow a room no more."""
-        name = room_name(room)
+        name = self.log_name(room)
         self._store.forget_room(name)
+        self._conversation.directs.close(name, self._conversation.position(name))
         await self._done(partial(self._conversation.leave, name))
 
     async def list_rooms(self) -> list[RoomInfo]:
@@ -280,7 +399,7 @@ class Chat(Moderating):
 
     async def who(self, room: str = LOBBY) -> list[MemberInfo]:
         """Who is in a room. Raises Refused where there is no such room."""
-        reply = await self._ask(partial(messages.ListMembers, room=room_name(room)))
+        reply = await self._ask(partial(messages.ListMembers, room=self.log_name(await self.find_room(room))))
         return reply.members if isinstance(reply, messages.Members) else _no(reply)
 
     async def set_away(self, text: str | None) -> None:
@@ -308,27 +427,27 @@ class Chat(Moderating):
 
     async def who_confirmed(self, room: str, seq: int) -> messages.Confirmed:
         """Who has an entry of a room that one is in, and who said so by hand. Raises Refused."""
-        reply = await self._ask(partial(messages.GetConfirmed, room=room_name(room), seq=seq))
+        reply = await self._ask(partial(messages.GetConfirmed, room=self.log_name(room), seq=seq))
         return reply if isinstance(reply, messages.Confirmed) else _no(reply)
 
     def read_up_to(self, room: str, reader: str) -> int:
         """The newest entry of a room that a reader of this home has read; 0 for none."""
-        return self._store.cursor(reader, room_name(room)) or 0
+        return self._store.cursor(reader, self.log_name(room)) or 0
 
     def begin_here(self, room: str) -> None:
         """A reader that never was in a room that it has joined now: what was said before is not for it."""
-        name = room_name(room)
+        name = self.log_name(room)
         if self._conversation.reader.cursor(name) is None:
             self._conversation.reader.begin(name, self._conversation.position(name))
 
     def newest(self, room: str, *, own: bool = False) -> int:
         """The newest entry of a room that has come here, or the newest one that went out from here; 0 for none."""
-        name = room_name(room)
+        name = self.log_name(room)
         return self._conversation.outbox.newest_stored(name) if own else self._conversation.position(name)
 
     def confirm(self, room: str, seq: int) -> None:
         """Confirm by hand what was said in a room up to this entry. That it has arrived is said without asking."""
-        self._conversation.confirm(room_name(room), seq)
+        self._conversation.confirm(self.log_name(room), seq)
         self._link.kick()
 
     @property
@@ -338,11 +457,12 @@ class Chat(Moderating):
 
     def topic(self, room: str) -> str:
         """The topic of a room that is followed, as far as it has come; empty where there is none."""
-        return self._conversation.topic(room_name(room))
+        return self._conversation.topic(self.log_name(room))
 
     def history(self, room: str = LOBBY) -> Archive:
-        """What was said in a room, from the server's log."""
-        return Archive(room_name(room), self._ask, self._conversation.authors)
+        """What was said in a room, from the server's log. Raises NotKnown where `find_room` has to come first."""
+        talk = self._conversation
+        return Archive(self.log_name(room), self._ask, talk.authors, talk.opener, talk.directs)
 
     async def prove(self, room: str, seq: int) -> Proof:
         """The proof that a message is in the server's log, which goes on from the one that this home has seen.
@@ -350,7 +470,17 @@ class Chat(Moderating):
         It is not judged here. Raises Refused where there is no such entry, LogMismatch, Nonsense.
         """
         conversation = self._conversation
-        return await fetch_proof(self._ask, conversation.checkpoints, conversation.authors, room_name(room), seq)
+        return await fetch_proof(self._ask, conversation.checkpoints, conversation.authors, self.log_name(room), seq)
+
+    def read(self, proved: Proved) -> str | None:
+        """What was said in a message that was proved; None where this device cannot open it."""
+        statement = proved.statement
+        if isinstance(statement, Statement):
+            return statement.text
+        try:
+            return self._conversation.opener.open_untrusted(statement, statement_hash(proved.entry.statement)).text
+        except RemoteProtocolError:
+            return None
 
     # How things are ---------------------------------------------------------------------------------------------
 
@@ -394,8 +524,15 @@ class Chat(Moderating):
 
     # Inside -----------------------------------------------------------------------------------------------------
 
+    def _queued(self, outbox_id: int, said: Said) -> QueuedMessage:
+        return QueuedMessage(
+            outbox_id=outbox_id, room=self.shown_name(said.room), text=said.text, kind=said.kind.value
+        )
+
     def _remember(self, room: str, presence: Presence) -> None:
-        if presence is Presence.MEMBER:
+        if is_direct(room):
+            self._conversation.directs.reopen(room)
+        elif presence is Presence.MEMBER:
             self._store.remember_room(room)
 
     def _ask(self, make: MakeRequest) -> "_Question":
@@ -457,7 +594,7 @@ async def open_chat(
     *,
     name: str | None = None,
     home: str | Path | None = None,
-    rooms: Sequence[str] | None = (LOBBY,),
+    rooms: Sequence[str] | None = _LOBBY_AND_DIRECTS,
     presence: Presence = Presence.MEMBER,
     reader: str = "library",
     context: int = 0,
@@ -466,8 +603,8 @@ async def open_chat(
     """Open a chat: register `name` at the first use of an invite, log in with this home's device after that.
 
     Without an invite, the server that this home used last. `rooms` are followed from the start; None stands for those
-    that a person joined here. `reader` names the place in each room that is gone on from. Without a timeout it opens
-    at once, offline if need be.
+    that a person joined here. Where none are named, one's own conversations are followed too. `reader` names the
+    place in each room that is gone on from. Without a timeout it opens at once, offline if need be.
 
     Raises Refused, Unreachable, IdentityMismatch, HomeError, NotKnown, WrongUsage.
     """
@@ -476,10 +613,16 @@ async def open_chat(
     first = isinstance(visitor, FirstVisit)
     async with _open_visit(home_, visitor, reader=reader) as chat:
         for room in chat.remembered_rooms() if rooms is None else rooms:
-            chat.follow(room, presence=presence, context=context)
+            if not is_direct(room):
+                chat.follow(room, presence=presence, context=context)
         if first:
             await chat.wait_admitted(REPLY_S, patient=False)
             _remember_name(home_, chat.profile, chat.name)
+        for room in chat.remembered_rooms() if rooms is None else rooms:
+            if is_direct(room):
+                await chat.join(room, presence=presence, context=context)
+        if rooms is None or rooms is _LOBBY_AND_DIRECTS:
+            chat.follow_directs(presence=presence, context=context)
         if connect_timeout_s is not None:
             await chat.wait_admitted(connect_timeout_s)
         yield chat
@@ -524,8 +667,9 @@ async def _opened(home: Home, chat: Chat) -> AsyncIterator[None]:
     """Hold a chat's link, and put everything away after that."""
     chat._conversation.on_renamed = partial(_remember_name, home, chat.profile)
     with closing(chat._store), closing(chat.searching):
-        async with held(chat._link):
+        async with held(chat._link, beside=partial(chat.make_sealing_key, home)):
             yield
+            await chat.publish()
             chat._conversation.reader.done()
         chat._conversation.reader.save()
 
@@ -540,33 +684,21 @@ def _no(reply: Reply) -> NoReturn:
     raise Nonsense("reply")
 
 
-def _queued(outbox_id: int, statement: Statement) -> QueuedMessage:
-    return QueuedMessage(outbox_id=outbox_id, room=statement.room, text=statement.text, kind=statement.kind.value)
-
-
-def room_name(text: str) -> str:
-    """A room's name in its one spelling. Raises WrongUsage."""
-    try:
-        return canonical_room(text)
-    except InvalidName as error:
-        raise WrongUsage(str(error)) from None
-
-
 def _cut(text: str | None) -> str | None:
     """As much of it as others are shown."""
     return text and (text.encode("utf-8", "ignore")[: messages.MAX_AWAY_BYTES].decode("utf-8", "ignore") or None)
 
 
-def _sayable(text: str) -> str:
+def _sayable(text: str, max_text_bytes: int) -> str:
     """What may be signed: text that is UTF-8 and neither empty nor too long. Raises WrongUsage."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     if not text.strip():
         raise WrongUsage(_("There is nothing to send."))
     size = len(text.encode())
-    if size > MAX_TEXT_BYTES:
+    if size > max_text_bytes:
         raise WrongUsage(
             _("That is too long for one message: {size} bytes, and {max_text_bytes} are the most.").format(
-                size=size, max_text_bytes=MAX_TEXT_BYTES
+                size=size, max_text_bytes=max_text_bytes
             )
         )
     return text

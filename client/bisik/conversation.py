@@ -17,11 +17,14 @@ from bisik.admission import Admission
 from bisik.authors import Authors
 from bisik.checkpoints import Checkpoints, LogAlarm
 from bisik.confirming import Confirming
+from bisik.direct_rooms import MAX_FOLLOWED, DirectRooms
+from bisik.directs import Directs
 from bisik.errors import BisikError, Refused
 from bisik.events import Event, Notice, OwnMessage
 from bisik.i18n import _
 from bisik.incoming import Followed, Incoming, decode_entry_of_untrusted
 from bisik.lanes import Lanes
+from bisik.opener import Opener
 from bisik.outbox import Outbox
 from bisik.posting import Posting
 from bisik.reader import Reader
@@ -30,6 +33,7 @@ from bisik.rooms import RoomFeed
 from bisik.store import Store
 from bisik.waiters import Waiters
 from bisik_protocol.chat import messages
+from bisik_protocol.chat.direct_names import is_direct
 from bisik_protocol.chat.messages import (
     CONTROL_LANE,
     MAX_PAGE_ENTRIES,
@@ -40,8 +44,9 @@ from bisik_protocol.chat.messages import (
     Role,
     TopicEntry,
 )
-from bisik_protocol.chat.statements import decode_statement_untrusted, statement_hash
+from bisik_protocol.chat.statements import decode_any_statement_untrusted, statement_hash
 from bisik_protocol.crypto.identity import ServerPublic, SigningKey
+from bisik_protocol.crypto.sealing_key import SealingKey
 
 PROOF_RETRY_S: Final = 5.0  # the server could not prove its log: how long until it is asked again
 DECISION_LOOK_S: Final = 2.0  # between two looks whether the person has decided, which happens in another process
@@ -98,7 +103,23 @@ class Conversation:
         if join_password is None:
             self._pin_own_key()
         self._requests = Requests()
-        self._incoming = Incoming(self.reader, self.authors, self._requests, name=name)
+        self.directs = Directs(store)
+        self.opener = Opener(self.own_key)
+        self._incoming = Incoming(self.reader, self.authors, self._requests, self.opener, self.directs, name=name)
+        self.direct_rooms = DirectRooms(
+            store=store,
+            device=device,
+            authors=self.authors,
+            requests=self._requests,
+            directs=self.directs,
+            opener=self.opener,
+            reader=self.reader,
+            join=self._join_direct,
+            on_keys=self._on_recipients,
+        )
+        self._direct_presence = Presence.MEMBER
+        self._direct_context = 0
+        self._direct_history = MAX_PAGE_ENTRIES
         self._lanes = Lanes()
         self._rooms: dict[str, _Room] = {}
         self._leaving: list[OnRoom] = []
@@ -131,6 +152,7 @@ class Conversation:
         self.admitted = False
         self._requests.close()
         self._posts.clear()
+        self.direct_rooms.on_disconnected()
         self._lanes = Lanes()
         for room in self._rooms.values():
             room.asked = False
@@ -173,7 +195,7 @@ class Conversation:
             self._look_again_at_log()
         for room in self._rooms.values():
             room.posting.handle_timeout(now)
-            self._rejoin_if_needed(room)
+            self._go_on_if_needed(room)
 
     # Asked by the program ---------------------------------------------------------------------------------------
 
@@ -199,7 +221,8 @@ class Conversation:
 
     def next_event(self) -> Event | None:
         """The next event for the reader, or None. Asking means that the one before was dealt with."""
-        return self._incoming.next_event()
+        event = self._incoming.next_event()
+        return None if event is None else self.directs.told(event)
 
     def ask(self, make: MakeRequest, on_reply: OnReply) -> None:
         """Ask a question, on this connection or the next."""
@@ -246,10 +269,12 @@ class Conversation:
     def post(self, name: str) -> None:
         """Something was put into the outbox for this room: send it as soon as that can be."""
         room = self._rooms.get(name)
-        if room is None:
-            self._ask_to_join(self._follow(name, Presence.WRITER))
-        else:
+        if room is not None:
             self._flush(room)
+        elif self.direct_rooms.follows and name in self.directs.open_rooms():
+            self._join_direct(name)  # who only wrote there would not be told of anything any more
+        else:
+            self._ask_to_join(self._follow(name, Presence.WRITER))
 
     def position(self, name: str) -> int:
         """The newest entry of a room that has come, or was read before; 0 for none."""
@@ -273,6 +298,8 @@ class Conversation:
             self._on_delivered(message)
         elif isinstance(message, messages.PutOut):
             self._on_put_out(message)
+        elif isinstance(message, messages.DirectNews):
+            self.direct_rooms.on_news_untrusted(message)
         elif isinstance(message, messages.CheckpointSeen):
             if self.admitted:
                 self._prove_log(self.checkpoints.on_seen(message.note))
@@ -288,6 +315,7 @@ class Conversation:
                 self._on_renamed(reply.name)
             self.role = reply.role
             self.checkpoints.on_admitted(reply.checkpoint)
+            self.direct_rooms.on_admitted(reply.name, reply.sealing)
             self._on_log_judged()
             if self._admission.came_late:
                 for room in self._rooms.values():
@@ -363,10 +391,15 @@ class Conversation:
         return room
 
     def _ask_to_join(self, room: _Room) -> None:
+        if is_direct(room.feed.room) and self.opener.key is None:
+            return  # what is there could not be read; it is joined as soon as that can be
         room.asked = self._requests.is_open
         self._requests.ask(room.feed.join_request, partial(self._on_joined_untrusted, room), again=False)
 
-    def _rejoin_if_needed(self, room: _Room) -> None:
+    def _go_on_if_needed(self, room: _Room) -> None:
+        if room.posting.wants_keys:
+            room.posting.wants_keys = False
+            self.direct_rooms.ask_keys(room.feed.room)
         if room.posting.rejoin:
             room.posting.rejoin = False
             self._ask_to_join(room)
@@ -409,6 +442,8 @@ class Conversation:
             self._incoming.on_log_shorter(room.followed)
         room.topic = reply.topic
         room.posting.on_joined(reply)
+        if is_direct(name) and room.feed.presence is Presence.MEMBER:
+            self.direct_rooms.on_joined(name)
         joining, room.joining = room.joining, []
         for on_reply in joining:
             on_reply(None)
@@ -429,7 +464,10 @@ class Conversation:
             on_reply(refused)
         if not room.joining:
             self.reader.put_side(
-                Notice(room=name, text=_("Cannot join {name}: {refused}").format(name=name, refused=refused))
+                Notice(
+                    room=name,
+                    text=_("Cannot join {name}: {refused}").format(name=self.directs.label(name), refused=refused),
+                )
             )
         self.waiters.give_up_room(name, refused)
 
@@ -445,6 +483,38 @@ class Conversation:
         self.reader.put_side(Notice(room=put_out.room, text=put_out.text))
         self.waiters.give_up_room(put_out.room, Refused(Code.FORBIDDEN, put_out.text))
 
+    # Direct rooms -----------------------------------------------------------------------------------------------
+
+    def on_sealing_key(self, key: SealingKey) -> None:
+        """This device can open and be sealed to."""
+        self.direct_rooms.on_key(key)
+        for room in self._rooms.values():
+            if is_direct(room.feed.room):
+                self._ask_to_join(room)
+
+    def follow_directs(
+        self, presence: Presence = Presence.MEMBER, *, context: int = 0, history: int = MAX_PAGE_ENTRIES
+    ) -> None:
+        """From now on every conversation is joined by itself, as `join` does it."""
+        self._direct_presence, self._direct_context, self._direct_history = presence, context, history
+        self.direct_rooms.follows = True
+        for room in self.directs.open_rooms()[:MAX_FOLLOWED]:
+            self._join_direct(room)
+        if self.admitted:
+            self.direct_rooms.list()
+
+    def _join_direct(self, name: str) -> None:
+        room = self._rooms.get(name)
+        if room is None or room.feed.presence is Presence.WRITER:
+            self.join(name, self._direct_presence, context=self._direct_context, history=self._direct_history)
+
+    def _on_recipients(self, name: str) -> None:
+        room = self._rooms.get(name)
+        if room is not None:
+            room.posting.on_keys()
+            self._go_on_if_needed(room)
+            self._flush(room)
+
     # Entries and posts ------------------------------------------------------------------------------------------
 
     def _on_entry_untrusted(self, room: _Room, data: bytes) -> None:
@@ -453,7 +523,7 @@ class Conversation:
         if isinstance(entry, TopicEntry) and entry.seq > room.feed.head:
             room.topic = entry.topic
         if isinstance(entry, MessageEntry):
-            own = decode_statement_untrusted(entry.statement).author == self.own_key
+            own = decode_any_statement_untrusted(entry.statement).author == self.own_key
             if own:
                 self._on_own_entry(room, entry)
         self._incoming.on_entry(room.followed, entry, own=own)
@@ -512,7 +582,7 @@ class Conversation:
             event = OwnMessage(state="failed", room=refused.room, outbox_id=gave_up, reason=refused.text)
             self.reader.put_side(event)
             self.waiters.tell(gave_up)
-        self._rejoin_if_needed(room)
+        self._go_on_if_needed(room)
         self._flush(room)
 
     def _flush(self, room: _Room) -> None:

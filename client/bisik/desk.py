@@ -9,7 +9,8 @@ from typing import Final, Protocol
 
 import trio
 
-from bisik.chat import Chat, room_name
+from bisik.chat import Chat
+from bisik.directs import room_name
 from bisik.errors import BisikError, WrongUsage
 from bisik.events import ChatEvent, Event, Message, Notice
 from bisik.i18n import _
@@ -18,6 +19,7 @@ from bisik.render import member_lines, room_lines
 from bisik.slash import Where, help_lines
 from bisik.typed import Command, Mistake, Say, read_typed
 from bisik.visit import person_name
+from bisik_protocol.chat.direct_names import is_direct
 from bisik_protocol.chat.invite import Invite
 from bisik_protocol.chat.text import harmless
 from bisik_protocol.crypto.identity import fingerprint_groups
@@ -26,6 +28,7 @@ SEARCH_S: Final = 4.0  # the same for what a search has to fetch
 ANSWER_S: Final = 8.0  # how long a command may wait for the server before typing goes on
 HISTORY_LINES: Final = 20
 MAX_HISTORY_LINES: Final = 1000
+_OF_ROOMS: Final = {"/topic", "/kick", "/mute", "/unmute", "/room", "/allow"}
 MAX_NUMBER: Final = (1 << 53) - 1  # of a message in its room
 
 
@@ -53,6 +56,9 @@ class Front(Protocol):
     def on_left(self, room: str) -> None:
         """The room is followed no more."""
 
+    def give_back(self, room: str, line: str) -> None:
+        """A line that was typed and not taken: it is put where it was typed, if nothing else stands there now."""
+
     def carry_out(self, command: Command) -> None:
         """A command that is the interface's own affair."""
 
@@ -73,7 +79,7 @@ class Desk:
         typed = read_typed(line, self._front.where)
         try:
             if isinstance(typed, Say):
-                await self._chat.queue(self._front.room, typed.text, kind="act" if typed.act else "say")
+                await self._say(self._front.room, typed.text, line, act=typed.act)
             elif isinstance(typed, Mistake):
                 self._tell(typed.text)
             elif isinstance(typed, Command):
@@ -81,12 +87,21 @@ class Desk:
         except BisikError as error:
             self._tell(str(error))
 
+    async def _say(self, room: str, text: str, line: str, *, act: bool = False) -> None:
+        """What cannot be put into the outbox is given back to the person."""
+        try:
+            await self._chat.queue(room, text, kind="act" if act else "say")
+        except BisikError:
+            self._front.give_back(room, line)
+            raise
+
     def hides(self, event: Event) -> bool:
         """Whether the person does not want to see this."""
         return isinstance(event, Message) and event.author in self._ignored
 
     async def _carry_out(self, command: Command) -> None:
         if command.name in MODERATOR_ACTIONS:
+            self._refuse_in_direct(command.name)
             await self._patiently(self._moderate(MODERATOR_ACTIONS[command.name], command.argument))
         elif command.name in _ACTIONS:
             await _ACTIONS[command.name](self, command.argument)
@@ -96,6 +111,11 @@ class Desk:
     async def _moderate(self, action: ModeratorAction, argument: str) -> None:
         self._tell(await action(self._chat, self._front.room, argument))
 
+    def _refuse_in_direct(self, command: str) -> None:
+        """Raises WrongUsage where a conversation between two cannot be moderated."""
+        if is_direct(self._front.room) and command in _OF_ROOMS:
+            raise WrongUsage(_("That is for rooms; you speak to {name} alone.").format(name=self._front.room[1:]))
+
     def _tell(self, sentence: str) -> None:
         self._front.tell(harmless(sentence))
 
@@ -103,9 +123,31 @@ class Desk:
 
     async def _join(self, argument: str) -> None:
         room = room_name(argument)
+        if is_direct(room):
+            await self._msg(room[1:])
+            return
         if room not in self._chat.rooms:
             await self._patiently(self._chat.join(room))
         self._speak_in(room)
+
+    async def _msg(self, argument: str) -> None:
+        name, _space, text = argument.partition(" ")
+        person = person_name(name.removeprefix("@"))
+        rooms: list[str] = []
+
+        async def opened() -> None:
+            room = await self._chat.open_direct(person)
+            self._chat.ask_recipients(room)
+            if room not in self._chat.rooms:
+                self._chat.follow(room)
+            rooms.append(room)
+
+        await self._patiently(opened())
+        for room in rooms:
+            if room != self._front.room:
+                self._speak_in(room)
+            if text.strip():
+                await self._say(room, text.strip(), text.strip())
 
     async def _leave(self, argument: str) -> None:
         room = room_name(argument) if argument else self._front.room
@@ -123,7 +165,10 @@ class Desk:
 
     def _speak_in(self, room: str) -> None:
         self._front.speak_in(room)
-        self._tell(_("You speak in {room} now.").format(room=room))
+        if is_direct(room):
+            self._tell(_("You speak to {name} alone now.").format(name=room[1:]))
+        else:
+            self._tell(_("You speak in {room} now.").format(room=room))
 
     async def _rooms(self, argument: str) -> None:
         async def answer() -> None:
@@ -263,6 +308,7 @@ def _count(text: str, most: int) -> int:
 
 _ACTIONS: Final[dict[str, Callable[[Desk, str], Awaitable[None]]]] = {
     "/join": Desk._join,
+    "/msg": Desk._msg,
     "/leave": Desk._leave,
     "/rooms": Desk._rooms,
     "/who": Desk._who,

@@ -42,6 +42,15 @@ class Unreachable(BisikError):  # noqa: N818
     exit_code = 3
 
 
+class NoRecipients(Unreachable):
+    """Something cannot be sealed, because the devices that it would be for are not known here yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("The first message to somebody needs a connection once: their devices are not known here yet.")
+        )
+
+
 class IdentityMismatch(BisikError):  # noqa: N818
     """Whoever answers is not the server that this home, or the invite, knows."""
 

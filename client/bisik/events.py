@@ -191,7 +191,17 @@ class OwnMessage:
     """In state `delivered`: how many others are in the room."""
 
 
-Event = ChatEvent | LinkChanged | Notice | OwnMessage
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectCalled:
+    """A conversation with somebody is called this from now on: it has begun, or the other has another name."""
+
+    type: Literal["direct"] = field(default="direct", init=False)
+    room: str
+    before: str | None = None
+    """What it was called; None: it is new here."""
+
+
+Event = ChatEvent | LinkChanged | Notice | OwnMessage | DirectCalled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

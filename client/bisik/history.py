@@ -10,10 +10,12 @@ from functools import partial
 from typing import Final, Self
 
 from bisik.authors import Authors
+from bisik.directs import Directs
 from bisik.entries import missing_key_untrusted, to_event_untrusted
 from bisik.errors import Nonsense
 from bisik.events import ChatEvent, Message, Notice
 from bisik.incoming import decode_page_untrusted, learn_key_untrusted
+from bisik.opener import Opener
 from bisik.requests import MakeRequest, refusal_untrusted
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, Entry, Reply
@@ -29,7 +31,10 @@ Ask = Callable[[MakeRequest], Awaitable[Reply]]
 class Archive:
     """One room's past. Each method raises Refused or Nonsense."""
 
-    def __init__(self, room: str, ask: Ask, authors: Authors) -> None:
+    def __init__(self, room: str, ask: Ask, authors: Authors, opener: Opener, directs: Directs) -> None:
+        """`room` is its name in the log."""
+        self._opener = opener
+        self._directs = directs
         self._room = room
         self._ask = ask
         self._authors = authors
@@ -112,7 +117,7 @@ class Archive:
                 learn_key_untrusted(self._authors, key_hash, author, await waiting)
             except RemoteProtocolError as error:
                 raise Nonsense(error.reason) from None
-        return [to_event_untrusted(entry, self._authors) for entry in entries]
+        return [self._directs.told(to_event_untrusted(entry, self._authors, self._opener)) for entry in entries]
 
 
 class Pages:

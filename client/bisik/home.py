@@ -3,6 +3,7 @@
     HOME/default                        fingerprint of the server that was used last
     HOME/servers/FINGERPRINT/profile.toml  name, host, port, fingerprint
     HOME/servers/FINGERPRINT/device.pem    this device's RSA key, for its owner only
+    HOME/servers/FINGERPRINT/sealing.pem   what direct messages are sealed to for this device, for its owner only
     HOME/servers/FINGERPRINT/store.db      outbox, cursors, known devices (see `store`)
     HOME/servers/FINGERPRINT/search.db     words of what was said; may be deleted (see `index`)
 
@@ -16,7 +17,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import platformdirs
 import tomli_w
@@ -25,9 +26,12 @@ from bisik.errors import HomeError, NotKnown
 from bisik.files import create_once, make_private_directory, write_atomically
 from bisik.i18n import _
 from bisik_protocol.crypto.identity import SigningKey, fingerprint_text, parse_fingerprint
+from bisik_protocol.crypto.sealing_key import SealingKey
 from bisik_protocol.errors import LocalProtocolError
 
 HOME_VARIABLE: Final = "BISIK_HOME"
+
+K = TypeVar("K", SigningKey, SealingKey)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,19 +143,28 @@ class Home:
             ) from None
 
     def device(self, fingerprint: bytes) -> SigningKey:
-        """This device's key for a server, made at the first call. Takes up to half a second: call it in a thread.
+        """This device's key for a server, made at the first call. Takes up to a second: call it in a thread.
 
         Two processes that ask at once get the same key. Raises HomeError; a damaged key is never replaced.
         """
+        if not (self.folder(fingerprint) / "device.pem").exists():
+            self.sealing_key(fingerprint)  # a device has both from the beginning
+        return self._key(fingerprint, "device.pem", SigningKey)
+
+    def sealing_key(self, fingerprint: bytes) -> SealingKey:
+        """What direct messages are sealed to for this device; made, kept and refused as `device` is."""
+        return self._key(fingerprint, "sealing.pem", SealingKey)
+
+    def _key(self, fingerprint: bytes, name: str, kind: type[K]) -> K:
         folder = self.folder(fingerprint)
-        path = folder / "device.pem"
+        path = folder / name
         try:
             make_private_directory(folder)
-            pem = path.read_bytes() if path.exists() else create_once(path, SigningKey.generate().to_pem())
+            pem = path.read_bytes() if path.exists() else create_once(path, kind.generate().to_pem())
         except OSError as error:
             raise HomeError(_("Cannot use {path}: {error}.").format(path=path, error=_why(error))) from None
         try:
-            return SigningKey.from_pem(pem)
+            return kind.from_pem(pem)
         except LocalProtocolError as error:
             raise HomeError(
                 _("{path} is damaged ({error}). It is left as it is; restore it from a copy.").format(

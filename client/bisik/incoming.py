@@ -10,9 +10,11 @@ from functools import partial
 from typing import Final
 
 from bisik.authors import Authors
-from bisik.entries import missing_key_untrusted, to_event_untrusted
+from bisik.directs import Directs
+from bisik.entries import is_genuine_untrusted, missing_key_untrusted, to_event_untrusted
 from bisik.events import Event, Message, Notice
 from bisik.i18n import N_, _
+from bisik.opener import Opener
 from bisik.reader import Place, Reader
 from bisik.requests import Requests
 from bisik.rooms import Heard, RoomFeed
@@ -28,7 +30,7 @@ from bisik_protocol.chat.messages import (
     Reply,
     decode_entry_untrusted,
 )
-from bisik_protocol.chat.statements import decode_statement_untrusted, statement_hash
+from bisik_protocol.chat.statements import decode_any_statement_untrusted, statement_hash
 from bisik_protocol.errors import RemoteProtocolError
 
 _LOG_SHORTER: Final = N_(
@@ -53,9 +55,13 @@ class Followed:
 class Incoming:
     """All that is followed, for one reader."""
 
-    def __init__(self, reader: Reader, authors: Authors, requests: Requests, *, name: str) -> None:
+    def __init__(
+        self, reader: Reader, authors: Authors, requests: Requests, opener: Opener, directs: Directs, *, name: str
+    ) -> None:
         """`name` is one's own: what oneself said is not news that it has come."""
         self._name = name
+        self._opener = opener
+        self._directs = directs
         self._reader = reader
         self._authors = authors
         self._requests = requests
@@ -88,7 +94,7 @@ class Incoming:
         name = followed.feed.room
         followed.heard.forget()
         followed.read = 0
-        self._reader.put_side(Notice(room=name, text=_(_LOG_SHORTER).format(name)))
+        self._reader.put_side(Notice(room=name, text=_(_LOG_SHORTER).format(self._directs.label(name))))
 
     def on_entry(self, followed: Followed, entry: Entry, *, own: bool) -> None:
         """An entry came on the room's lane; `own` where it answers a post of ours."""
@@ -120,19 +126,22 @@ class Incoming:
             self._requests.ask(feed.page_request, partial(self._on_page_untrusted, followed), again=False)
 
     def _hand_over(self, followed: Followed, entry: Entry) -> None:
-        event = to_event_untrusted(entry, self._authors)
+        event = to_event_untrusted(entry, self._authors, self._opener)
         if isinstance(entry, MessageEntry) and entry.author != self._name:
             followed.delivered = entry.seq
         if entry.seq <= followed.read:
             self._reader.put(event)  # shown once more: the reader's place is further on
             return
         author = statement_link = None
-        if isinstance(entry, MessageEntry) and isinstance(event, Message):
-            statement = decode_statement_untrusted(entry.statement)
+        if isinstance(entry, MessageEntry) and (
+            isinstance(event, Message) or is_genuine_untrusted(entry, self._authors)  # sealed, and not to be opened
+        ):
+            statement = decode_any_statement_untrusted(entry.statement)
             author = statement.author
             statement_link = (statement.seq, statement_hash(entry.statement))
             if not followed.heard.continues(statement, statement_link[1]):
-                self._reader.put(Notice(room=entry.room, text=_(_MISSING).format(entry.author, entry.room)))
+                missing = _(_MISSING).format(entry.author, self._directs.label(entry.room))
+                self._reader.put(Notice(room=entry.room, text=missing))
         self._reader.put(event, Place(room=entry.room, seq=entry.seq, author=author, statement=statement_link))
 
     def _on_page_untrusted(self, followed: Followed, reply: Reply) -> None:
@@ -172,7 +181,7 @@ def decode_entry_of_untrusted(data: bytes, room: str) -> Entry:
     if entry.room != room:
         raise RemoteProtocolError("entry")
     if isinstance(entry, MessageEntry):
-        decode_statement_untrusted(entry.statement)
+        decode_any_statement_untrusted(entry.statement)
     return entry
 
 

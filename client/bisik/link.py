@@ -7,7 +7,7 @@ one it has. It says in words how things stand. What is said over the link is not
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -311,11 +311,16 @@ class Link:
 
 
 @asynccontextmanager
-async def held(link: Link) -> AsyncIterator[None]:
-    """Hold a link while the body runs. What the body raises comes out as it is, not in a group."""
+async def held(link: Link, *, beside: Callable[[], Awaitable[None]] | None = None) -> AsyncIterator[None]:
+    """Hold a link while the body runs. What the body raises comes out as it is, not in a group.
+
+    `beside` is something that may take its time meanwhile; it raises nothing.
+    """
     raised: BaseException | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(link.run)
+        if beside is not None:
+            nursery.start_soon(beside)
         try:
             yield
         except trio.Cancelled:

@@ -7,30 +7,37 @@ sent again until their entry comes back, and the server stores the same bytes on
 The one case where bytes must change is a contradiction: the server holds another statement under a number (a home
 restored from a copy, or copied to a second machine), or holds less than it once confirmed (a log restored from a
 copy). Then `renumber` signs again what the server has refused, and only that, behind the server's end of the chain;
-it is on disk before anything is sent under a new number.
+it is on disk before anything is sent under a new number. What is sealed is then sealed anew as well, because a
+sealed text belongs to its place in the chain; so it is when the devices that it is for are other ones now. For that
+the outbox keeps what was said beside what was signed.
 
 It knows nothing of connections. `posting` decides when to send and when to renumber.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
+from bisik.errors import NoRecipients
 from bisik.events import Receipt, rfc3339
+from bisik.recipients import recipients_of
 from bisik.store import Store
+from bisik_protocol.chat.direct_names import is_direct
 from bisik_protocol.chat.messages import ZERO_DIGEST
+from bisik_protocol.chat.sealed_text import seal_statement
 from bisik_protocol.chat.statements import (
     STATEMENT_CONTEXT,
     Kind,
+    SealedStatement,
     Statement,
-    decode_statement_untrusted,
+    decode_any_statement_untrusted,
     encode_statement,
     statement_hash,
 )
 from bisik_protocol.crypto.identity import SigningKey
+from bisik_protocol.randomness import RandomSource
 
 KEPT_OUTCOMES: Final = 500  # stored and failed rows that other processes may still ask about
 
@@ -44,6 +51,17 @@ class Queued:
     hash: bytes
     statement: bytes = field(repr=False)
     signature: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a message in the outbox says."""
+
+    room: str
+    kind: Kind
+    text: str = field(repr=False)
+    time: int
+    checkpoint: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +87,8 @@ Outcome = Receipt | Failed
 class Outbox:
     """The outbox of one profile. Any number of processes may have one open."""
 
-    def __init__(self, store: Store, device: SigningKey) -> None:
+    def __init__(self, store: Store, device: SigningKey, *, random: RandomSource = os.urandom) -> None:
+        self._random = random
         self._store = store
         self._device = device
         self._author = device.public.key_hash
@@ -77,24 +96,20 @@ class Outbox:
     def enqueue(
         self, room: str, text: str, *, kind: Kind = Kind.SAY, time_ms: int, checkpoint: bytes | None = None
     ) -> int:
-        """Number, sign and keep a message; it is on disk when this returns its id. For worker threads too."""
+        """Number, sign and keep a message; it is on disk when this returns its id. For worker threads too.
+
+        In a direct room it is sealed to the devices that are known. Raises NoRecipients where none are.
+        """
+        said = Said(room=room, kind=kind, text=text, time=time_ms, checkpoint=checkpoint)
+        kept = (kind.value, text) if is_direct(room) else (None, None)
         with self._store.writing_to_disk() as connection:
             seq, previous = _chain(connection, room)
-            statement = Statement(
-                room=room,
-                author=self._author,
-                seq=seq + 1,
-                time=time_ms,
-                kind=kind,
-                text=text,
-                previous=previous,
-                checkpoint=checkpoint,
-            )
-            encoded, signature = self._sign(statement)
+            encoded, signature = self._sign(connection, said, seq + 1, previous)
             digest = statement_hash(encoded)
             row = connection.execute(
-                "INSERT INTO outbox (room, seq, hash, statement, signature) VALUES (?, ?, ?, ?, ?) RETURNING id",
-                (room, seq + 1, digest, encoded, signature),
+                "INSERT INTO outbox (room, seq, hash, statement, signature, kind, text)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                (room, seq + 1, digest, encoded, signature, *kept),
             ).fetchone()
             _set_chain(connection, room, seq + 1, digest)
         return int(row[0])
@@ -174,16 +189,16 @@ class Outbox:
             (seq,) = connection.execute(query, (room,)).fetchone()
         return int(seq)
 
-    def statement(self, id_: int) -> Statement | None:
-        """What was signed; None when it is no longer kept."""
+    def said(self, id_: int) -> Said | None:
+        """What was said; None when it is no longer kept."""
         with self._store.reading() as connection:
-            row = connection.execute("SELECT statement FROM outbox WHERE id = ?", (id_,)).fetchone()
-        return None if row is None else decode_statement_untrusted(row[0])
+            row = connection.execute("SELECT statement, kind, text FROM outbox WHERE id = ?", (id_,)).fetchone()
+        return None if row is None else _said(*row)
 
     def text(self, id_: int) -> str:
         """What a message says; empty when it is no longer kept."""
-        statement = self.statement(id_)
-        return "" if statement is None else statement.text
+        said = self.said(id_)
+        return "" if said is None else said.text
 
     # Where the server's view of the chain differs from ours -----------------------------------------------------
 
@@ -207,7 +222,7 @@ class Outbox:
             ).fetchone()
         if row is None:
             return True  # another process has dealt with it
-        return bool(row[0] == seq + 1) and decode_statement_untrusted(row[1]).previous == digest
+        return bool(row[0] == seq + 1) and decode_any_statement_untrusted(row[1]).previous == digest
 
     def adopt(self, room: str, seq: int, digest: bytes) -> None:
         """The server's chain is ahead of ours and nothing waits: go on behind its end."""
@@ -229,15 +244,27 @@ class Outbox:
             self._chain_again(connection, room, rows, seq, digest)
         return len(rows)
 
+    def seal_again(self, refused: bytes) -> int:
+        """The refused statement keeps its number and is sealed to the devices that are known now; so is what follows.
+
+        Returns how many statements that were; 0 where another process has dealt with it.
+        """
+        with self._store.writing_to_disk() as connection:
+            room, rows = _from_statement(connection, refused)
+            if rows:
+                first = decode_any_statement_untrusted(rows[0][1])
+                self._chain_again(connection, room, rows, first.seq - 1, first.previous)
+        return len(rows)
+
     def fail(self, *, refused: bytes, reason: str) -> int | None:
         """The server will never take this statement: give it up and close the gap behind it. Its id, if it waited."""
         with self._store.writing_to_disk() as connection:
             room, rows = _from_statement(connection, refused)
             if not rows:
                 return None
-            (id_, encoded), behind = rows[0], rows[1:]
+            (id_, encoded, _kind, _text), behind = rows[0], rows[1:]
             connection.execute("UPDATE outbox SET state = 'failed', reason = ? WHERE id = ?", (reason, id_))
-            statement = decode_statement_untrusted(encoded)
+            statement = decode_any_statement_untrusted(encoded)
             if behind:
                 self._chain_again(connection, room, behind, statement.seq - 1, statement.previous)
             else:
@@ -249,16 +276,15 @@ class Outbox:
         self,
         connection: sqlite3.Connection,
         room: str,
-        rows: Iterable[tuple[int, bytes]],
+        rows: Iterable["_Row"],
         seq: int,
         digest: bytes,
     ) -> None:
         """Number and sign the rows anew, in order, behind (seq, digest)."""
         signed: list[tuple[int, bytes, bytes, bytes, int]] = []
-        for id_, encoded in rows:
+        for id_, encoded, kind, text in rows:
             seq += 1
-            statement = msgspec.structs.replace(decode_statement_untrusted(encoded), seq=seq, previous=digest)
-            encoded_again, signature = self._sign(statement)
+            encoded_again, signature = self._sign(connection, _said(encoded, kind, text), seq, digest)
             digest = statement_hash(encoded_again)
             signed.append((seq, digest, encoded_again, signature, id_))
         # First out of each other's way: the index of waiting numbers is checked row by row.
@@ -269,20 +295,67 @@ class Outbox:
         if signed:
             _set_chain(connection, room, seq, digest)
 
-    def _sign(self, statement: Statement) -> tuple[bytes, bytes]:
-        encoded = encode_statement(statement)
+    def _sign(self, connection: sqlite3.Connection, said: Said, seq: int, previous: bytes) -> tuple[bytes, bytes]:
+        encoded = encode_statement(
+            self._sealed(connection, said, seq, previous)
+            if is_direct(said.room)
+            else Statement(
+                room=said.room,
+                author=self._author,
+                seq=seq,
+                time=said.time,
+                kind=said.kind,
+                text=said.text,
+                previous=previous,
+                checkpoint=said.checkpoint,
+            )
+        )
         return encoded, self._device.sign(STATEMENT_CONTEXT, encoded)
 
+    def _sealed(self, connection: sqlite3.Connection, said: Said, seq: int, previous: bytes) -> SealedStatement:
+        recipients = recipients_of(connection, said.room)
+        if not recipients:
+            raise NoRecipients
+        return seal_statement(
+            room=said.room,
+            author=self._author,
+            seq=seq,
+            time=said.time,
+            kind=said.kind,
+            text=said.text,
+            previous=previous,
+            checkpoint=said.checkpoint,
+            recipients=recipients,
+            random=self._random,
+        )
 
-def _from_statement(connection: sqlite3.Connection, digest: bytes) -> tuple[str, list[tuple[int, bytes]]]:
-    """Room, and (id, statement) of what waits there from this statement on; nothing if it waits no more."""
+
+_Row = tuple[int, bytes, str | None, str | None]  # id, statement; kind and text of what is sealed
+
+
+def _said(encoded: bytes, kind: str | None, text: str | None) -> Said:
+    statement = decode_any_statement_untrusted(encoded)
+    if isinstance(statement, Statement):
+        kind, text = statement.kind.value, statement.text
+    return Said(
+        room=statement.room,
+        kind=Kind(kind),
+        text=text or "",
+        time=statement.time,
+        checkpoint=statement.checkpoint,
+    )
+
+
+def _from_statement(connection: sqlite3.Connection, digest: bytes) -> tuple[str, list[_Row]]:
+    """Room, and the rows of what waits there from this statement on; nothing if it waits no more."""
     first = connection.execute(
         "SELECT room, seq FROM outbox WHERE hash = ? AND state = 'queued'", (digest,)
     ).fetchone()
     if first is None:
         return "", []
     rows = connection.execute(
-        "SELECT id, statement FROM outbox WHERE room = ? AND state = 'queued' AND seq >= ? ORDER BY seq", first
+        "SELECT id, statement, kind, text FROM outbox WHERE room = ? AND state = 'queued' AND seq >= ? ORDER BY seq",
+        first,
     ).fetchall()
     return first[0], rows
 

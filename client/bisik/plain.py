@@ -13,11 +13,11 @@ import trio
 from bisik.chat import PERSON, Chat
 from bisik.desk import Desk
 from bisik.errors import BisikError, Interrupted, LogMismatch, NotStored
-from bisik.events import ChatEvent, Event, Message, Notice, OwnMessage
+from bisik.events import ChatEvent, DirectCalled, Event, Message, Notice, OwnMessage
 from bisik.for_this_run import ForThisRun
 from bisik.i18n import _, ngettext
 from bisik.lineedit import LineEditor, Typed
-from bisik.mentions import mentions
+from bisik.mentions import speaks_to
 from bisik.render import Renderer
 from bisik.screen import PlainScreen, Screen, TerminalScreen, single_keys
 from bisik.slash import Where, completions
@@ -59,8 +59,10 @@ class LineMode:
         """Until the person leaves. Raises NotStored when a pipe ends and something could not be sent."""
         rooms = self._chat.remembered_rooms()
         for room in rooms:
-            self._read[room] = self._chat.read_up_to(room, PERSON)
             self._chat.follow(room, context=CONTEXT)
+        self._chat.follow_directs(context=CONTEXT)
+        for room in self._chat.rooms:
+            self._read[room] = self._chat.read_up_to(room, PERSON)
         self.speak_in(LOBBY if LOBBY in rooms else rooms[0])
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._show_events, nursery.cancel_scope)
@@ -100,6 +102,9 @@ class LineMode:
     def _show(self, event: Event) -> None:
         if self._desk.hides(event):
             return
+        if isinstance(event, DirectCalled):
+            self._on_called(event)
+            return
         day = self._renderer.day_line(event)
         line = self._renderer.line(event)
         if day is not None:
@@ -122,8 +127,17 @@ class LineMode:
         """For who speaks to the person, or for everybody, as it was chosen; not for what was read before."""
         if message.author == self._chat.name or message.seq <= self._read.get(message.room, 0):
             return
-        worth = Ring.MENTION if mentions(message.text, self._chat.name) else Ring.MESSAGE
+        worth = Ring.MENTION if speaks_to(message, self._chat.name) else Ring.MESSAGE
         self._screen.ring(self._bell.ring(worth, message.author, message.text, trio.current_time()))
+
+    def _on_called(self, event: DirectCalled) -> None:
+        """A conversation is new, or the other has another name now."""
+        before = event.before
+        if before is not None:
+            self._read[event.room] = self._read.pop(before, 0)
+            self._unseen = {id_: event.room if room == before else room for id_, room in self._unseen.items()}
+            if self.room == before:
+                self.speak_in(event.room)
 
     def _note(self, event: OwnMessage) -> None:
         """An own message is stored: it is seen when it comes back like everybody's."""
@@ -211,6 +225,10 @@ class LineMode:
 
     def on_left(self, room: str) -> None:
         self._unseen = {id_: where for id_, where in self._unseen.items() if where != room}
+
+    def give_back(self, room: str, line: str) -> None:
+        if room == self.room and not self._editor.text:
+            self._editor.text = line
 
     def carry_out(self, command: Command) -> None:
         if command.name == "/set":

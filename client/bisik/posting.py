@@ -7,7 +7,9 @@ So the room is joined again, which shows where the server's chain of this device
 - the chain ends before the refused statement and still leads to it: it is sent again as it is (the log was full, or
   another process of this home has not come so far);
 - twice the same refusal, or an end of the chain that this home has never signed: the contradiction is real, and what
-  was refused is renumbered.
+  was refused is renumbered;
+- it was sealed to other devices than it should be: it waits until those are known, and is then sealed anew under its
+  number.
 
 It decides; the outbox keeps. It knows nothing of connections but the lane's number, and has no clock.
 """
@@ -22,6 +24,7 @@ from bisik_protocol.chat.messages import Code, Joined, Post, PostRefused, encode
 
 WINDOW_POSTS: Final = 64
 WINDOW_BYTES: Final = 256 * 1024
+RECIPIENTS_RETRY_S: Final = 5.0  # what was sealed to the devices that the server named is refused all the same
 STORAGE_RETRY_S: Final = 5.0  # where the server does not say when to try again: its disk is full
 
 _REJOIN: Final = {Code.CHAIN, Code.NOT_JOINED, Code.NOT_ADMITTED}
@@ -42,6 +45,8 @@ class Posting:
         self.room = room
         self.rejoin = False
         """The room is to be joined again; `on_joined` is what comes of it."""
+        self.wants_keys = False
+        """The devices that the room is sealed to are to be asked for; `on_keys` is what comes of it."""
         self.retry_at: float | None = None
         self._outbox = outbox
         self._joined = False
@@ -49,6 +54,7 @@ class Posting:
         self._sent_seq = 0
         self._refused: bytes | None = None  # what the next Joined is to decide on
         self._refused_before: bytes | None = None
+        self._recipients_refused = False  # and nothing was stored since
 
     def on_joined(self, joined: Joined) -> None:
         """The server's word on where this device's chain ends."""
@@ -61,8 +67,9 @@ class Posting:
         self._sent_seq = 0
 
     def on_disconnected(self) -> None:
-        self._joined = self.rejoin = False
+        self._joined = self.rejoin = self.wants_keys = False
         self.retry_at = self._refused = None
+        self._recipients_refused = False
         self._sent.clear()
         self._sent_seq = 0
 
@@ -94,9 +101,16 @@ class Posting:
         self._take(lambda sent: sent.hash == digest)
         if self._refused_before == digest:
             self._refused_before = None
+        self._recipients_refused = False
+
+    def on_keys(self) -> None:
+        """The devices that the room is sealed to are known now."""
+        if self._refused is not None:
+            self._outbox.seal_again(self._refused)
+            self.rejoin = True
 
     def on_refused(self, refused: PostRefused, now: float) -> int | None:
-        """A post was refused. `rejoin` or `retry_at` may be set afterwards.
+        """A post was refused. `rejoin`, `wants_keys` or `retry_at` may be set afterwards.
 
         Returns the outbox id of a message that the server will never take.
         """
@@ -109,6 +123,12 @@ class Posting:
             self._refused = sent.hash
             self.rejoin = True
             return None
+        if refused.code is Code.RECIPIENTS:
+            again, self._recipients_refused = self._recipients_refused, True
+            self._refused = sent.hash
+            self.wants_keys = not again
+            self.retry_at = now + RECIPIENTS_RETRY_S if again else None
+            return None
         if refused.code in _LATER:
             self._refused = sent.hash
             self.retry_at = now + (refused.wait_ms / 1000 if refused.wait_ms else STORAGE_RETRY_S)
@@ -119,7 +139,8 @@ class Posting:
     def handle_timeout(self, now: float) -> None:
         if self.retry_at is not None and now >= self.retry_at:
             self.retry_at = None
-            self.rejoin = True
+            self.wants_keys, self._recipients_refused = self._recipients_refused, False
+            self.rejoin = not self.wants_keys
 
     def _resolve(self, refused: bytes, chain_seq: int, chain_hash: bytes) -> None:
         again, self._refused_before = refused == self._refused_before, refused

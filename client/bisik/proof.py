@@ -25,8 +25,8 @@ from bisik_protocol.chat.checkpoint import Checkpoint, origin_of, verify_checkpo
 from bisik_protocol.chat.messages import Inclusion, MessageEntry, decode_entry_untrusted
 from bisik_protocol.chat.statements import (
     STATEMENT_CONTEXT,
-    Statement,
-    decode_statement_untrusted,
+    AnyStatement,
+    decode_any_statement_untrusted,
     message_id,
 )
 from bisik_protocol.chat.tree import entry_leaf, verify_inclusion
@@ -60,7 +60,8 @@ class Proved:
     """What a proof proves."""
 
     entry: MessageEntry
-    statement: Statement
+    statement: AnyStatement
+    """What was said is in it, unless it is sealed."""
     id: str
     device: VerifyKey
     server: ServerPublic
@@ -108,7 +109,7 @@ class Proof:
             entry = decode_entry_untrusted(self.entry)
             if not isinstance(entry, MessageEntry):
                 raise NotProved(_("This is in the server's log, and it is no message that anybody signed."))
-            statement = decode_statement_untrusted(entry.statement)
+            statement = decode_any_statement_untrusted(entry.statement)
         except RemoteProtocolError:
             raise NotProved(_("What is in the server's log cannot be read.")) from None
         if statement.room != entry.room:

@@ -20,7 +20,7 @@ from bisik_protocol.chat.messages import (
     Refused,
     Reply,
 )
-from bisik_protocol.chat.statements import decode_statement_untrusted
+from bisik_protocol.chat.statements import decode_any_statement_untrusted
 from bisik_protocol.crypto.identity import VerifyKey
 from bisik_protocol.errors import RemoteProtocolError
 
@@ -66,7 +66,7 @@ async def _with_keys(ask: Ask, checkpoints: Checkpoints, authors: Authors, room:
 
 
 async def _author(ask: Ask, authors: Authors, entry: MessageEntry) -> VerifyKey:
-    key_hash = decode_statement_untrusted(entry.statement).author
+    key_hash = decode_any_statement_untrusted(entry.statement).author
     if authors.must_ask(key_hash, entry.author):
         learn_key_untrusted(authors, key_hash, entry.author, await ask(partial(GetDevice, key_hash=key_hash)))
     author = authors.get(key_hash)

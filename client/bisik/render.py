@@ -8,7 +8,19 @@ from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from typing import Final
 
-from bisik.events import ChatEvent, Event, Join, Leave, LinkChanged, LinkState, Message, Moderated, Notice, TopicSet
+from bisik.events import (
+    ChatEvent,
+    DirectCalled,
+    Event,
+    Join,
+    Leave,
+    LinkChanged,
+    LinkState,
+    Message,
+    Moderated,
+    Notice,
+    TopicSet,
+)
 from bisik.i18n import N_, _, ngettext
 from bisik_protocol.chat.messages import MemberInfo, Role, RoomInfo
 from bisik_protocol.chat.text import harmless
@@ -60,6 +72,8 @@ class Renderer:
             return f"{self._local(event.time):%H:%M} {self._prefix(event.room)}{self.happened(event)}"
         if isinstance(event, LinkChanged):
             return self._link_line(event)
+        if isinstance(event, DirectCalled):
+            return None
         if isinstance(event, Notice):
             return f"!! {harmless(event.text)}"
         return (

@@ -13,7 +13,7 @@ from typing import Final
 
 from bisik.store import Link
 from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, Entry, GetHistory, Joined, JoinRoom, Presence
-from bisik_protocol.chat.statements import Statement
+from bisik_protocol.chat.statements import AnyStatement
 from bisik_protocol.errors import RemoteProtocolError
 
 MAX_INBOX_ENTRIES: Final = 64
@@ -139,7 +139,7 @@ class Heard:
     def __init__(self, statements: dict[bytes, Link]) -> None:
         self._newest = statements
 
-    def continues(self, statement: Statement, digest: bytes) -> bool:
+    def continues(self, statement: AnyStatement, digest: bytes) -> bool:
         """Whether nothing is missing before this statement. From now on it is the newest."""
         before = self._newest.pop(statement.author, None)
         self._newest[statement.author] = (statement.seq, digest)

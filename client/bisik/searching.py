@@ -4,6 +4,7 @@ It joins a chat's history to the index of its profile.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -45,7 +46,7 @@ class Searching:
         """Write down what was read."""
         if self._live:
             live, self._live = self._live, []
-            self._opened().add(live)
+            self._opened().add(map(self._inward, live))
 
     async def catch_up(self, rooms: Sequence[str], patience_s: float) -> bool:
         """Fetch what the index lacks of these rooms. False where that took too long, or could not be."""
@@ -64,19 +65,27 @@ class Searching:
         """What the index has, the newest so many, oldest first."""
         self.flush()
         index = self._opened()
-        return await trio.to_thread.run_sync(lambda: index.search(query, room=room, author=author, count=count))
+        place = None if room is None else self._chat.log_name(room)
+        found = await trio.to_thread.run_sync(lambda: index.search(query, room=place, author=author, count=count))
+        return [replace(message, room=self._chat.shown_name(message.room)) for message in found]
 
     async def last(self, room: str, count: int | None = None, *, before: int | None = None) -> list[Message]:
         """What this device has of a room, as far as it goes: the newest so many, oldest first."""
         self.flush()
-        index = self._opened()
-        return await trio.to_thread.run_sync(lambda: index.last(room, count, before=before))
+        index, place = self._opened(), self._chat.log_name(room)
+        found = await trio.to_thread.run_sync(lambda: index.last(place, count, before=before))
+        return [replace(message, room=self._chat.shown_name(message.room)) for message in found]
 
     async def _cover(self, room: str) -> None:
         index = self._opened()
-        async for page in self._chat.history(room).pages(after=index.covered(room)):
-            index.add(event for event in page if isinstance(event, Message))
-            index.cover(room, max((event.seq for event in page if hasattr(event, "seq")), default=0))
+        place = self._chat.log_name(room)
+        async for page in self._chat.history(room).pages(after=index.covered(place)):
+            index.add(self._inward(event) for event in page if isinstance(event, Message))
+            index.cover(place, max((event.seq for event in page if hasattr(event, "seq")), default=0))
+
+    def _inward(self, message: Message) -> Message:
+        """Names of people change: in the index, rooms are called what the log calls them."""
+        return replace(message, room=self._chat.log_name(message.room))
 
     def _opened(self) -> SearchIndex:
         if self._index is None:

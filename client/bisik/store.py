@@ -88,10 +88,28 @@ CREATE TABLE confirmed (            -- how far the person has confirmed by hand 
     seq INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+_DIRECT: Final = """
+CREATE TABLE directs (              -- conversations between two: the room, and what the other is called now
+    room TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    closed INTEGER                  -- the newest entry when the person closed it; NULL: it is open
+) STRICT, WITHOUT ROWID;
+CREATE TABLE recipients (           -- the devices that a direct room is sealed to, as they published their keys
+    room TEXT NOT NULL,
+    device BLOB NOT NULL,           -- hash of the signing key
+    modulus BLOB NOT NULL,          -- of the signing key, which signed the bundle
+    bundle BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (room, device)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE outbox ADD COLUMN kind TEXT;
+ALTER TABLE outbox ADD COLUMN text TEXT;
+"""  # kind and text of what is sealed: it may have to be sealed anew
 _SCHEMA: Final = (
     _FIRST,
     _IGNORED,
     _CONFIRMED,
+    _DIRECT,
 )  # each makes the next version out of the one before; never change an old one
 
 Link = tuple[int, bytes]  # sequence number and hash of a statement
@@ -177,6 +195,22 @@ class Store:
     def forget_room(self, room: str) -> None:
         with self.writing() as connection:
             connection.execute("DELETE FROM rooms WHERE room = ?", (room,))
+
+    def directs(self) -> list[tuple[str, str, int | None]]:
+        """Room, the other's name, and the newest entry when it was closed, if it was; of every direct room."""
+        with self.reading() as connection:
+            return connection.execute("SELECT room, name, closed FROM directs ORDER BY name").fetchall()
+
+    def remember_direct(self, room: str, name: str) -> None:
+        with self.writing() as connection:
+            connection.execute(
+                "INSERT INTO directs VALUES (?, ?, NULL) ON CONFLICT DO UPDATE SET name = excluded.name", (room, name)
+            )
+
+    def close_direct(self, room: str, closed: int | None) -> None:
+        """The person has closed it at this entry; None: it is open again."""
+        with self.writing() as connection:
+            connection.execute("UPDATE directs SET closed = ? WHERE room = ?", (closed, room))
 
     def confirmed(self, room: str) -> int:
         """The newest entry that the person has confirmed; 0 for none."""

@@ -85,7 +85,7 @@ class Administration:
             await self._moderators.kick(THE_OPERATOR, room, name, reason)
             return
         kicked = 0
-        for here in [each.name for each in self._chat.hub if each.begun]:
+        for here in [each.name for each in self._chat.hub if each.begun and not each.direct]:
             try:
                 await self._moderators.kick(THE_OPERATOR, here, name, reason)
                 kicked += 1

@@ -26,6 +26,7 @@ from bisik_protocol.chat.messages import (
     Request,
 )
 from bisik_protocol.chat.names import InvalidName, canonical_name
+from bisik_protocol.chat.sealing_bundle import bundle_digest
 from bisik_protocol.chat.statements import LOGIN_CONTEXT
 from bisik_protocol.crypto.identity import VerifyKey
 from bisik_protocol.errors import RemoteProtocolError
@@ -320,7 +321,9 @@ class Admission:
     def _admit(self, number: int, name: str, device: VerifyKey, login_id: str | None) -> Reply:
         self.user = AdmittedUser(name, device.modulus, device.key_hash)
         role = self._door.permissions.role_of(name)
-        return Admitted(number, name, login_id, self._door.journal.checkpoint, role)
+        known = self._door.users.device(device.key_hash)
+        sealing = None if known is None or known.published is None else bundle_digest(known.published.bundle)
+        return Admitted(number, name, login_id, self._door.journal.checkpoint, role, sealing)
 
     def _refuse_banned(self, name: str, device: VerifyKey) -> None:
         """Only who has shown that the name is theirs is told that it is banned."""

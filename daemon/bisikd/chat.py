@@ -7,13 +7,14 @@ own disk and its own clock.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from bisik_protocol.chat.messages import Code, Entry
+from bisik_protocol.chat.messages import CONTROL_LANE, Code, DirectNews, Entry, encode
 from bisik_protocol.chat.statements import Statement
 from bisikd.admission import Doorkeeper
 from bisikd.config import Limits
 from bisikd.confirmations import ConfirmationDesk
+from bisikd.directs import Directs
 from bisikd.guard import Guard
 from bisikd.invites import Invites
 from bisikd.journal import Journal
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from bisikd.passwords import Passwords
     from bisikd.sessions import Sessions
     from bisikd.users import UserStore
+
+
+MAX_NEWS_BACKLOG_BYTES: Final = 4096  # of a session that does not take what it was sent; `directs` tells it later
 
 
 class Chat:
@@ -86,6 +90,7 @@ class Chat:
         self.rates = Rates()
         self.new_rooms = Rates()
         self.permissions = Permissions(users, self.moderation, now_ms)
+        self.directs = Directs(users, self.hub)
         self.moderators = Moderators(self)
         self.posts = PostDesk(
             hub=self.hub,
@@ -93,8 +98,10 @@ class Chat:
             reading=blocking.reading,
             refusals=self.refusals,
             objection=self._objection_to_post,
+            recipients=self.directs.recipients,
+            on_direct=self._on_direct,
         )
-        self.confirmations = ConfirmationDesk(flush)
+        self.confirmations = ConfirmationDesk(flush, self.present)
         self.doorkeeper = Doorkeeper(
             users=users,
             passwords=passwords,
@@ -128,6 +135,24 @@ class Chat:
             f"You send faster than this server takes it, {rate:g} messages a second. The rest is kept, and follows."
         )
         return Objection(Code.TRY_LATER, text, math.ceil(wait_s * 1000))
+
+    def present(self, room: Room) -> set[str]:
+        """Whose confirmations count in a room: those who are in it; in a direct room both, wherever they are."""
+        return {user.name for user in self.directs.people(room.name)} if room.direct else room.presence.stored
+
+    def _on_direct(self, room: Room) -> None:
+        """Something was said there: the sessions of both that have not joined hear that there is something."""
+        if room.head == 1:
+            self.directs.on_begun(room.name)
+        people = list(self.directs.people(room.name))
+        for user in people:
+            other = self.directs.other(user, room.name)
+            called = self.directs.other_name(user, room.name) if other is None else other.name
+            news = encode(DirectNews(room.name, called))
+            for session in () if self.sessions is None else self.sessions.of_user(user.name):
+                connection = session.connection
+                if room.name not in session.rooms and connection.backlog(CONTROL_LANE) < MAX_NEWS_BACKLOG_BYTES:
+                    connection.send(CONTROL_LANE, news)
 
     def set_limits(self, limits: Limits) -> None:
         """From now on these hold; what is above one of them already stays."""

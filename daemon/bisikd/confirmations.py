@@ -83,10 +83,12 @@ class Confirmations:
 
 
 class ConfirmationDesk:
-    """Takes confirmations of all sessions, and tells authors. `flush` sends what was queued."""
+    """Takes confirmations of all sessions, and tells authors. `flush` sends what was queued; `present` says who is in
+    a room."""
 
-    def __init__(self, flush: Callable[[], None]) -> None:
+    def __init__(self, flush: Callable[[], None], present: "Callable[[Room], set[str]]") -> None:
         self._flush = flush
+        self._present = present
         self._due: dict[Room, None] = {}
         self._wake = trio.Event()
 
@@ -112,16 +114,16 @@ class ConfirmationDesk:
             self._wake = trio.Event()
             due, self._due = self._due, {}
             for room in due:
-                tell_authors(room)
+                tell_authors(room, self._present(room))
             self._flush()
 
 
-def tell_authors(room: "Room") -> None:
+def tell_authors(room: "Room", present: set[str]) -> None:
     """Tell each member what has changed since it was told last."""
     for member in room.memberships:
         if member.presence is not Presence.MEMBER:
             continue
-        counts = room.confirmations.counts(member.name, room.presence.stored)
+        counts = room.confirmations.counts(member.name, present)
         changed = [(seq, count) for seq, count in counts.items() if count[0] and member.told.get(seq) != count]
         if changed and member.connection.backlog(CONTROL_LANE) <= MAX_BACKLOG_BYTES:
             member.told = counts

@@ -23,7 +23,7 @@ from bisik_protocol.chat.messages import (
     ModerationEntry,
     TopicEntry,
 )
-from bisik_protocol.chat.statements import Kind, Statement, message_id
+from bisik_protocol.chat.statements import AnyStatement, Kind, SealedStatement, Statement, message_id
 from bisik_protocol.chat.text import harmless
 from bisik_protocol.crypto.identity import fingerprint_groups, fingerprint_text
 from bisikd.invitation import Ready
@@ -38,7 +38,7 @@ def json_line(value: dict[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":")) + "\n"
 
 
-def entry_as_json(entry: Entry, statement: Statement | None) -> dict[str, Any]:
+def entry_as_json(entry: Entry, statement: AnyStatement | None) -> dict[str, Any]:
     """An entry as programs read it. `statement` is what a MessageEntry holds."""
     time = rfc3339(entry.time)
     if isinstance(entry, MessageEntry):
@@ -47,12 +47,12 @@ def entry_as_json(entry: Entry, statement: Statement | None) -> dict[str, Any]:
             "type": "message",
             "room": entry.room,
             "author": entry.author,
-            "text": statement.text,
+            **_content(statement),
             "seq": entry.seq,
             "id": message_id(entry.statement),
             "time": time,
         }
-        return value | {"kind": "act"} if statement.kind is Kind.ACT else value
+        return value | {"kind": "act"} if isinstance(statement, Statement) and statement.kind is Kind.ACT else value
     who = {"room": entry.room, "author": entry.author}
     where = {"time": time, "seq": entry.seq}
     if isinstance(entry, TopicEntry):
@@ -64,12 +64,21 @@ def entry_as_json(entry: Entry, statement: Statement | None) -> dict[str, Any]:
     return {"type": "join" if isinstance(entry, JoinEntry) else "leave", **who, **where}
 
 
-def entry_for_people(entry: Entry, statement: Statement | None) -> str:
+def _content(statement: AnyStatement) -> dict[str, Any]:
+    """What was said, or, where this server cannot read it, how long the ciphertext is."""
+    if isinstance(statement, SealedStatement):
+        return {"sealed": len(statement.sealed.ciphertext)}
+    return {"text": statement.text}
+
+
+def entry_for_people(entry: Entry, statement: AnyStatement | None) -> str:
     """An entry as one line, in the operator's own time."""
     time = datetime.fromtimestamp(entry.time // 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     room, author = harmless(entry.room), harmless(entry.author)
     if isinstance(entry, MessageEntry):
         assert statement is not None  # noqa: S101 # whoever took the message has read it
+        if isinstance(statement, SealedStatement):
+            return f"{time} {room} <{author}> (sealed, {len(statement.sealed.ciphertext)} bytes)\n"
         text = harmless(statement.text)
         said = f"* {author} {text}" if statement.kind is Kind.ACT else f"<{author}> {text}"
         return f"{time} {room} {said}\n"

@@ -4,7 +4,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final
 
 from bisik_protocol.chat.messages import Entry, MessageEntry, decode_entry_untrusted
-from bisik_protocol.chat.statements import Statement, decode_statement_untrusted
+from bisik_protocol.chat.statements import AnyStatement, decode_any_statement_untrusted
 from bisik_protocol.chat.text import harmless
 from bisikd.console import entry_as_json, entry_for_people
 from bisikd.log.facts import ChainFact, DeviceFact, read_fact
@@ -58,9 +58,9 @@ def _wants(wanted: LogFilter, entry: Entry) -> bool:
     return wanted.wants(entry.room, entry.author, entry.time)
 
 
-def _read(payload: bytes) -> tuple[Entry, Statement | None]:
+def _read(payload: bytes) -> tuple[Entry, AnyStatement | None]:
     entry = decode_entry_untrusted(payload)
-    statement = decode_statement_untrusted(entry.statement) if isinstance(entry, MessageEntry) else None
+    statement = decode_any_statement_untrusted(entry.statement) if isinstance(entry, MessageEntry) else None
     return entry, statement
 
 

@@ -87,7 +87,7 @@ class Metrics(Collector):
         yield _gauge("connections", "Connections, with those that are being closed.", self._sources.connections())
         yield _gauge("users_online", "People with a session.", len({session.user.name for session in admitted}))
         yield _gauge("users", "Accounts.", len(chat.users))
-        yield _gauge("rooms", "Rooms that have begun.", sum(room.begun for room in chat.hub))
+        yield _gauge("rooms", "Rooms that have begun.", sum(room.begun for room in chat.hub if not room.direct))
         yield _gauge("bans", "Bans in the list.", len(chat.moderation.decisions.bans))
         yield _gauge("invites", "Invites in the list.", len(chat.doorkeeper.invites.all()))
 

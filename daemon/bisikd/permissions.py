@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bisik_protocol.chat.direct_names import direct_names, is_direct
 from bisik_protocol.chat.messages import BanKind, Code, Role
 from bisik_protocol.crypto.identity import fingerprint_text
 from bisikd.moderators import Actor
@@ -71,7 +72,12 @@ class Permissions:
     # Rooms ---------------------------------------------------------------------------------------------------------
 
     def may_enter(self, name: str, room: str) -> bool:
-        """Whether somebody may be in a room, read its past, and see who is there."""
+        """Whether somebody may be in a room, read its past, and see who is there. A direct room has no moderators.
+
+        `room` is a name of its one spelling.
+        """
+        if is_direct(room):
+            return not {*self._names(name)}.isdisjoint(direct_names(room))
         rules = self._moderation.rules(room)
         return (
             not rules.private

@@ -19,8 +19,10 @@ from bisik_protocol.chat.messages import (
 )
 from bisik_protocol.chat.statements import (
     STATEMENT_CONTEXT,
+    AnyStatement,
+    SealedStatement,
     Statement,
-    decode_statement_untrusted,
+    decode_any_statement_untrusted,
     statement_hash,
 )
 from bisik_protocol.errors import RemoteProtocolError
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from bisik_protocol.crypto.identity import VerifyKey
     from bisikd.blocking import Workers
     from bisikd.log.store import Log
-    from bisikd.rooms import Hub, Membership
+    from bisikd.rooms import Hub, Membership, Room
 
 POST_OVERHEAD_BYTES: Final = 512  # what an entry adds to the statement and its signature, about
 
@@ -49,11 +51,19 @@ class PostDesk:
         reading: "Workers",
         refusals: Counter[str],
         objection: Callable[[str, str, int], Objection | None],
+        recipients: Callable[[str], list[bytes]],
+        on_direct: Callable[["Room"], None],
     ) -> None:
-        """Each refusal is counted in `refusals` by its code. `objection` is asked for NAME, ROOM and size."""
+        """Each refusal is counted in `refusals` by its code. `objection` is asked for NAME, ROOM and size.
+
+        `recipients` says for which devices something in a direct room must be sealed, in order; `on_direct` is told
+        of each direct room in which something was stored.
+        """
         self.closed: Objection | None = None
         """Why nothing is taken from anybody now."""
         self._objection = objection
+        self._recipients = recipients
+        self._on_direct = on_direct
         self._hub = hub
         self._log = log
         self._reading = reading
@@ -62,7 +72,7 @@ class PostDesk:
     async def take(self, member: "Membership", device: "VerifyKey", post: Post) -> None:
         """Check a post and send it on its way."""
         try:
-            statement = decode_statement_untrusted(post.statement)
+            statement = decode_any_statement_untrusted(post.statement)
         except RemoteProtocolError:
             self._refuse_post(member, 0, Code.STATEMENT_INVALID, "The message could not be read.")
             return
@@ -71,6 +81,14 @@ class PostDesk:
                 member, statement.seq, Code.STATEMENT_INVALID, "The message is signed for another room or device."
             )
             return
+        if isinstance(statement, SealedStatement) is not member.room.direct:
+            text = (
+                "A direct message is sealed; this one everybody could read."
+                if member.room.direct
+                else "A sealed message is for a direct conversation, not for a room."
+            )
+            self._refuse_post(member, statement.seq, Code.STATEMENT_INVALID, text)
+            return
         if not device.verify(STATEMENT_CONTEXT, post.statement, post.signature):
             self._refuse_post(
                 member, statement.seq, Code.STATEMENT_INVALID, "The message's signature does not fit its text."
@@ -78,14 +96,18 @@ class PostDesk:
             return
         await self._place(member, post, statement)
 
-    async def _place(self, member: "Membership", post: Post, statement: Statement) -> None:
+    async def _place(self, member: "Membership", post: Post, statement: AnyStatement) -> None:
         if member.connection.closed:
             return  # the session was put out while this waited, and may have no name any more
         tip = member.tip
         digest = statement_hash(post.statement)
         match tip.place(statement.seq, statement.previous, digest):
             case Place.NEXT:
-                objection = self.closed or self._objection(member.name, member.room.name, len(post.statement))
+                objection = (
+                    self.closed
+                    or self._wrong_recipients(statement)
+                    or self._objection(member.name, member.room.name, len(post.statement))
+                )
                 if objection is not None:
                     self._refuse_post(
                         member, statement.seq, objection.code, objection.text, wait_ms=objection.wait_ms
@@ -100,6 +122,17 @@ class PostDesk:
                 await self._answer_stored(member, statement.seq, digest)
             case Place.WRONG:
                 self._refuse_chain(member, statement.seq)
+
+    def _wrong_recipients(self, statement: AnyStatement) -> Objection | None:
+        """A sealed statement is for all devices that could read it now, and for no other: its author did not know."""
+        if not isinstance(statement, SealedStatement):
+            return None
+        recipients = self._recipients(statement.room)
+        if not recipients:
+            return Objection(Code.RECIPIENTS, "The other person has no device yet that can open sealed messages.")
+        if statement.sealed.devices != recipients:
+            return Objection(Code.RECIPIENTS, "The devices of one of you have changed; it is to be sealed again.")
+        return None
 
     async def _answer_stored(self, member: "Membership", seq: int, digest: bytes) -> None:
         stored = await self._reading(self._log.find, member.room.name, member.device, seq)
@@ -125,8 +158,12 @@ class PostDesk:
         room = post.poster.room
         room.chains.on_stored(post.poster.device, post.statement.seq)
         room.confirmations.on_posted(post.poster.name, post.entry.seq)
+        room.newest_ms = post.entry.time
         room.deliver(post.entry.seq, post.encoded, post.posters)
-        self._hub.on_entry(post.entry, post.statement)
+        if isinstance(post.statement, Statement):
+            self._hub.on_entry(post.entry, post.statement)
+        else:
+            self._on_direct(room)
 
     def on_refused(self, post: "MessagePost") -> None:
         for poster in post.posters:
@@ -143,7 +180,9 @@ class PostDesk:
 class MessagePost:
     """A checked post on its way to the log, and the sessions that posted it."""
 
-    def __init__(self, desk: PostDesk, poster: "Membership", post: Post, statement: Statement, digest: bytes) -> None:
+    def __init__(
+        self, desk: PostDesk, poster: "Membership", post: Post, statement: AnyStatement, digest: bytes
+    ) -> None:
         self.size = len(post.statement) + len(post.signature) + POST_OVERHEAD_BYTES
         self.poster = poster
         self.posters = [poster]

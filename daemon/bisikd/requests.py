@@ -7,6 +7,7 @@ import heapq
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
+from bisik_protocol.chat.direct_names import direct_names, is_direct
 from bisik_protocol.chat.messages import (
     MAX_AWAY_BYTES,
     MAX_PAGE_BYTES,
@@ -18,21 +19,25 @@ from bisik_protocol.chat.messages import (
     GetConfirmed,
     GetConsistency,
     GetDevice,
+    GetDirect,
     GetHistory,
     GetInclusion,
     GetRoom,
+    GetSealingKeys,
     History,
     Inclusion,
     Joined,
     JoinRoom,
     LeaveRoom,
     ListDevices,
+    ListDirects,
     ListMembers,
     ListRooms,
     MemberInfo,
     Members,
     Moderation,
     Presence,
+    Publish,
     Refused,
     Reply,
     Request,
@@ -45,6 +50,7 @@ from bisik_protocol.chat.messages import (
     decode_entry_untrusted,
 )
 from bisik_protocol.chat.names import InvalidName, canonical_room
+from bisikd.direct_requests import get_direct, get_sealing_keys, list_directs, publish
 from bisikd.moderating import moderate
 from bisikd.own_devices import list_devices, revoke_device
 from bisikd.proofs import NotProvable
@@ -110,16 +116,40 @@ def _open_room(session: "Session", name: str, presence: Presence) -> Room:
     room = chat.hub.get(name)
     if room is not None:
         return room
+    if is_direct(name):
+        _refuse_to_begin_direct(session, name)
+        return chat.hub.create(name)
     if presence is not Presence.MEMBER:
         raise Refusal(Code.ROOM_INVALID, f"There is no room {name} yet; it begins when somebody joins it.")
+    _count_new_room(session)
+    if chat.hub.full:
+        raise Refusal(Code.ROOM_LIMIT, "This server has as many rooms as it may have; join one of them.")
+    return chat.hub.create(name)
+
+
+def _refuse_to_begin_direct(session: "Session", name: str) -> None:
+    """The room that two people have is the only one that they can have; there is nobody to moderate it."""
+    chat = session.chat
+    own = chat.users.get(session.user.name)
+    other = None if own is None else chat.users.by_any_name(chat.directs.other_name(own, name))
+    if own is None or other is None:
+        raise Refusal(Code.NAME_UNKNOWN, "There is nobody of that name to talk to.")
+    if own.name == other.name or chat.directs.between(own, other) != name:
+        raise _no_room(name)
+    for user in (own, other):
+        if len(chat.directs.of(user)) >= chat.limits.directs_per_person:
+            raise Refusal(Code.ROOM_LIMIT, f"{user.name} has as many conversations as one may have.")
+    if not chat.directs.opened_before(own.name, name):
+        _count_new_room(session)
+
+
+def _count_new_room(session: "Session") -> None:
+    chat = session.chat
     limit = chat.limits.new_rooms_per_day
     if session.chat.permissions.role_of(session.user.name) is Role.MEMBER and chat.new_rooms.take(
         chat.now(), session.user.name, 1, burst=limit, per_second=limit / DAY_S
     ):
         raise Refusal(Code.ROOM_LIMIT, f"You have begun {limit} rooms in a day, and that is the limit.")
-    if chat.hub.full:
-        raise Refusal(Code.ROOM_LIMIT, "This server has as many rooms as it may have; join one of them.")
-    return chat.hub.create(name)
 
 
 async def _enter(session: "Session", room: Room, lane: int, request: JoinRoom) -> Membership:
@@ -163,7 +193,9 @@ async def _leave(session: "Session", request: LeaveRoom) -> Reply:
 async def _list_rooms(session: "Session", request: ListRooms) -> Reply:
     chat, name = session.chat, session.user.name
     rooms = [
-        _room_info(session, room) for room in chat.hub if room.begun and chat.permissions.may_enter(name, room.name)
+        _room_info(session, room)
+        for room in chat.hub
+        if room.begun and not room.direct and chat.permissions.may_enter(name, room.name)
     ]
     return Rooms(request.number, sorted(rooms, key=lambda info: info.room)[:MAX_LISTED])
 
@@ -178,7 +210,7 @@ async def _get_room(session: "Session", request: GetRoom) -> Reply:
     _refuse_strangers(session, name)
     room = session.chat.hub.get(name)
     if room is None:
-        raise Refusal(Code.ROOM_INVALID, f"There is no room {name}.")
+        raise _no_room(name)
     rules = session.chat.moderation.rules(name)
     return RoomState(request.number, name, rules.topic, rules.private, rules.read_only, sorted(rules.allowed))
 
@@ -189,7 +221,7 @@ async def _list_members(session: "Session", request: ListMembers) -> Reply:
     _refuse_strangers(session, name)
     room = chat.hub.get(name)
     if room is None:
-        raise Refusal(Code.ROOM_INVALID, "There is no such room.")
+        raise _no_room(name)
     now = chat.now()
     heard = room.last_heard(now)
     names = heapq.nlargest(MAX_LISTED, heard, key=heard.__getitem__)
@@ -221,7 +253,7 @@ async def _confirmed(session: "Session", request: GetConfirmed) -> Reply:
     (encoded,) = await chat.blocking.reading(chat.log.entries, room.name, request.seq - 1, 1)
     author = decode_entry_untrusted(encoded).author
     delivered, by_hand = room.confirmations.who(request.seq)
-    others = room.presence.stored - {author}
+    others = chat.present(room) - {author}
     return Confirmed(
         number=request.number,
         room=room.name,
@@ -238,7 +270,7 @@ async def _history(session: "Session", request: GetHistory) -> Reply:
     _refuse_strangers(session, name)
     room = chat.hub.get(name)
     if room is None:
-        raise Refusal(Code.ROOM_INVALID, f"There is no room {name}.")
+        raise _no_room(name)
     before = room.head + 1 if request.before is None else min(request.before, room.head + 1)
     entries = await chat.blocking.reading(chat.log.entries_before, name, before, request.count)
     return History(request.number, name, _newest_that_fit(entries))
@@ -265,6 +297,8 @@ async def _device(session: "Session", request: GetDevice) -> Reply:
 
 def _refuse_strangers(session: "Session", name: str) -> None:
     if not session.chat.permissions.may_enter(session.user.name, name):
+        if is_direct(name):
+            raise _no_room(name)
         raise Refusal(Code.ROOM_PRIVATE, f"{name} is private: a moderator has to let you in.")
 
 
@@ -286,8 +320,15 @@ async def _inclusion(session: "Session", request: GetInclusion) -> Reply:
     return Inclusion(request.number, found.note, found.leaf, found.salt, found.entry, list(found.proof))
 
 
+def _no_room(name: str) -> Refusal:
+    return Refusal(Code.ROOM_INVALID, f"There is no room {name}.")
+
+
 def _room_name(text: str) -> str:
     try:
+        if is_direct(text):
+            direct_names(text)
+            return text
         return canonical_room(text)
     except InvalidName as error:
         raise Refusal(Code.ROOM_INVALID, str(error)) from None
@@ -307,4 +348,8 @@ _HANDLERS: dict[type, Handler] = {
     GetRoom: _get_room,
     GetConsistency: _consistency,
     GetInclusion: _inclusion,
+    GetDirect: get_direct,
+    ListDirects: list_directs,
+    GetSealingKeys: get_sealing_keys,
+    Publish: publish,
 }

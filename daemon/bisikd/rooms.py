@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from bisik_protocol.chat.direct_names import is_direct
 from bisik_protocol.chat.messages import Entry, JoinEntry, LeaveEntry, Presence
 from bisik_protocol.chat.names import LOBBY
 from bisik_protocol.chat.statements import Statement
@@ -62,12 +63,15 @@ class Membership:
 class Room:
     """One room. `head` is the newest entry that anyone was shown, which is the newest stored one.
 
-    `underway` counts what is on its way to the log: submitted, and neither stored nor refused yet.
+    A direct room shows nobody's presence. `underway` counts what is on its way to the log: submitted, and neither
+    stored nor refused yet.
     """
 
     def __init__(self, name: str, *, head: int, presence: RoomPresence) -> None:
         self.name = name
+        self.direct = is_direct(name)
         self.head = head
+        self.newest_ms: int | None = None  # when its newest entry was stored, where that is known
         self.underway = 0
         self.presence = presence
         self.chains: Chains[MessagePost] = Chains()
@@ -110,7 +114,8 @@ class Room:
 
     def last_heard(self, now: float) -> dict[str, float]:
         """Who is present, by the log, and when anything was last heard from a device of theirs here."""
-        heard = {name: self.presence.vanished_since(name) for name in self.presence.stored}
+        shown = {member.name for member in self.memberships} if self.direct else self.presence.stored
+        heard = {name: self.presence.vanished_since(name) for name in shown}
         for member in self.memberships:
             if member.presence is Presence.MEMBER and member.name in heard:
                 before, last = heard[member.name], member.connection.last_heard
@@ -165,7 +170,7 @@ class Hub:
 
     @property
     def full(self) -> bool:
-        return len(self._rooms) >= self.max_rooms
+        return sum(not room.direct for room in self._rooms.values()) >= self.max_rooms
 
     def create(self, name: str) -> Room:
         """A new room; it is there for good once its first entry is stored."""
@@ -184,7 +189,7 @@ class Hub:
             member.live = member.cursor >= room.head
             if not member.live:
                 member.feed.add(member)
-        if member.presence is Presence.MEMBER and room.presence.enter(member.name):
+        if member.presence is Presence.MEMBER and not room.direct and room.presence.enter(member.name):
             self._submit(room, member.name, joins=True)
 
     def leave(self, member: Membership, *, lingers: bool) -> None:
@@ -194,7 +199,8 @@ class Hub:
         del room.memberships[member]
         member.feed.drop(member)
         room.chains.release(member.device)
-        if member.presence is Presence.MEMBER and room.presence.leave(member.name, self.now(), lingers=lingers):
+        shown = member.presence is Presence.MEMBER and not room.direct
+        if shown and room.presence.leave(member.name, self.now(), lingers=lingers):
             self._submit(room, member.name, joins=False)
         self.discard_unused(room)
 

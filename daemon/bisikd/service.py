@@ -51,7 +51,7 @@ from bisikd.scraping import open_metrics_socket, serve_metrics
 from bisikd.sessions import Sessions
 from bisikd.sockets import forbid_fragments, open_udp_socket, passed_socket, shown_address
 from bisikd.state import StateDirectory
-from bisikd.status import disk_status, rooms_status, session_status, version_of
+from bisikd.status import directs_status, disk_status, rooms_status, session_status, version_of
 from bisikd.udp import UdpDriver
 from bisikd.users import UserStore
 from bisikd.watchdog import Watchdog
@@ -472,6 +472,7 @@ class Service:
             "uptime_s": round(now - self._started, 1),
             "sessions": [session_status(session, now) for session in sessions],
             "rooms": rooms_status(self._chat),
+            "directs": directs_status(self._chat),
             "disk": await self._blocking.reading(
                 disk_status, self._opened.state.path, self._opened.state.log_directory
             ),

@@ -81,6 +81,10 @@ class Sessions:
                 if not connection.closed and connection.backlog(CONTROL_LANE) < MAX_ANNOUNCED_BACKLOG_BYTES:
                     connection.send(CONTROL_LANE, message)
 
+    def of_user(self, name: str) -> list[Session]:
+        """The sessions of a person who is logged in."""
+        return self._of_user.get(name, [])
+
     def put_out(self, name: str, code: CloseCode, reason: str) -> None:
         """End all sessions of a user, and tell them why."""
         for session in list(self._of_user.get(name, ())):

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bisik_protocol.chat.direct_names import is_direct
 from bisik_protocol.chat.text import harmless
 from bisikd.sockets import shown_address
 
@@ -25,8 +26,8 @@ def session_status(session: "Session", now: float) -> dict[str, Any]:
         "address": shown_address(connection.peer_address),
         "age_s": round(now - session.since, 1),
         "quiet_s": round(now - connection.last_heard, 1),
-        "rooms": sorted(session.rooms),
-        "behind": sorted(session.feed.behind),
+        "rooms": sorted(name for name in session.rooms if not is_direct(name)),
+        "behind": sorted(name for name in session.feed.behind if not is_direct(name)),
         "srtt_s": round(stats.srtt_s, 4),
         "min_rtt_s": round(stats.min_rtt_s, 4),
         "loss_out": round(stats.loss_out, 4),
@@ -54,9 +55,14 @@ def room_status(room: "Room", rules: "RoomRules") -> dict[str, Any]:
 
 
 def rooms_status(chat: "Chat") -> list[dict[str, Any]]:
-    """Every room that has begun, by name."""
-    rooms = sorted((room for room in chat.hub if room.begun), key=lambda room: room.name)
+    """Every room that has begun, by name; of direct ones nothing is shown."""
+    rooms = sorted((room for room in chat.hub if room.begun and not room.direct), key=lambda room: room.name)
     return [room_status(room, chat.moderation.rules(room.name)) for room in rooms]
+
+
+def directs_status(chat: "Chat") -> int:
+    """How many direct conversations have begun."""
+    return sum(room.begun for room in chat.hub if room.direct)
 
 
 def disk_status(state: Path, log: Path) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def status_for_people(status: dict[str, Any]) -> Iterable[str]:
     disk = status["disk"]
     yield f"disk: the log takes {_size(disk['log_bytes'])}, {_size(disk['free_bytes'])} are free"
     yield ""
-    yield f"{len(status['rooms'])} rooms"
+    yield f"{len(status['rooms'])} rooms, {status['directs']} direct conversations"
     yield from (f"  {line}" for line in rooms_for_people(status["rooms"]))
     yield ""
     yield f"{len(status['sessions'])} sessions"

@@ -13,6 +13,8 @@ It owns the text form and refuses what it did not write, by line. It must not kn
     fingerprint = "aaaq..."     # base32 of the key's hash: finds a damaged key, and names it to people
     key = "base64 of the RSA modulus"
     added_ms = 1795338000123
+    sealing = "base64 of a bundle"            # both or neither: the key that direct messages are sealed to,
+    sealing_signature = "base64 of 384 bytes" # and the device's signature under it
 """
 
 import re
@@ -27,16 +29,25 @@ import tomli_w
 
 from bisik_protocol.chat.messages import MAX_FORMER_NAMES, Role
 from bisik_protocol.chat.names import InvalidName, canonical_name
+from bisik_protocol.chat.sealing_bundle import check_bundle_untrusted
 from bisik_protocol.crypto.identity import VerifyKey, fingerprint_text
 from bisik_protocol.errors import RemoteProtocolError
 from bisikd.log.files import FileSystem
 from bisikd.passwords import is_stored_form
 
 SUFFIX: Final = ".toml"
-MAX_FILE_BYTES: Final = 256 * 1024  # an account with 32 devices has 24 KiB; the rest is for comments
+MAX_FILE_BYTES: Final = 256 * 1024  # an account with 32 devices has 110 KiB; the rest is for comments
 
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 _ENCODED: Final = re.compile(r"(?:[a-z0-9_-]|=[0-9a-f]{2})+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A device's sealing key as it was published, and is given to who asks."""
+
+    bundle: bytes
+    signature: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +56,7 @@ class Device:
 
     modulus: bytes  # 384 bytes, big-endian
     added_ms: int
+    published: Published | None = None
 
     @property
     def key_hash(self) -> bytes:
@@ -132,10 +144,20 @@ def encode_user(user: User) -> bytes:
             "fingerprint": fingerprint_text(device.key_hash),
             "key": b64encode(device.modulus).decode(),
             "added_ms": device.added_ms,
+            **_published_content(device),
         }
         for device in user.devices
     ]
     return tomli_w.dumps(content).encode()
+
+
+def _published_content(device: Device) -> dict[str, str]:
+    if device.published is None:
+        return {}
+    return {
+        "sealing": b64encode(device.published.bundle).decode(),
+        "sealing_signature": b64encode(device.published.signature).decode(),
+    }
 
 
 def read_text(path: Path, files: FileSystem) -> str:
@@ -233,7 +255,7 @@ def _formerly_of(content: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _device_of(table: dict[str, Any], place: int) -> Device:
-    _refuse_unknown(table, ("fingerprint", "key", "added_ms"), place)
+    _refuse_unknown(table, ("fingerprint", "key", "added_ms", "sealing", "sealing_signature"), place)
     try:
         modulus = b64decode(table.get("key", ""), validate=True)
         key = VerifyKey.from_modulus_untrusted(modulus)
@@ -241,7 +263,20 @@ def _device_of(table: dict[str, Any], place: int) -> Device:
         raise _Wrong("a device key in it is not an RSA key of 3072 bits", "key", place) from None
     if table.get("fingerprint") != fingerprint_text(key.key_hash):
         raise _Wrong("a device key in it does not match its fingerprint", "fingerprint", place)
-    return Device(modulus=modulus, added_ms=_time_of(table, "added_ms", place))
+    added_ms = _time_of(table, "added_ms", place)
+    return Device(modulus=modulus, added_ms=added_ms, published=_published_of(table, key, place))
+
+
+def _published_of(table: dict[str, Any], device: VerifyKey, place: int) -> Published | None:
+    if "sealing" not in table and "sealing_signature" not in table:
+        return None
+    try:
+        bundle = b64decode(table.get("sealing", ""), validate=True)
+        signature = b64decode(table.get("sealing_signature", ""), validate=True)
+        check_bundle_untrusted(device, bundle, signature)
+    except (TypeError, ValueError, RemoteProtocolError):
+        raise _Wrong("a sealing key in it is not one that its device has signed", "sealing", place) from None
+    return Published(bundle=bundle, signature=signature)
 
 
 def _time_of(table: dict[str, Any], key: str, device: int | None = None) -> int:

@@ -103,6 +103,7 @@ class UserStore:
         self._owners: dict[bytes, str] = {}  # device key hash to name
         self._closed_owners: dict[bytes, str] = {}
         self._names: set[str] = set()  # every name that is taken: of accounts, former ones, of damaged files
+        self._former: dict[str, str] = {}  # a name that an open account had before, to what it is called
         self._skeletons: dict[str, set[str]] = {}  # what names look like, to the taken names that look like it
         self._doubtful = False  # whether the disk failed in a way that leaves it open what is on it
         self._writing = threading.Lock()
@@ -143,6 +144,10 @@ class UserStore:
         """The account with this canonical name."""
         return self._users.get(name)
 
+    def by_any_name(self, name: str) -> User | None:
+        """The account that has this canonical name, or had it before."""
+        return self._users.get(name) or self._users.get(self._former.get(name, ""))
+
     def get_closed(self, name: str) -> User | None:
         """The closed account with this canonical name."""
         return self._closed.get(name)
@@ -150,6 +155,11 @@ class UserStore:
     def by_key(self, key_hash: bytes) -> tuple[User, bytes] | None:
         """The account that a device key belongs to, and the key's modulus."""
         return _with_device(self._users.get(self._owners.get(key_hash, "")), key_hash)
+
+    def device(self, key_hash: bytes) -> Device | None:
+        """The device with this key, of an account that can be used."""
+        user = self._users.get(self._owners.get(key_hash, ""))
+        return None if user is None else next((each for each in user.devices if each.key_hash == key_hash), None)
 
     def closed_by_key(self, key_hash: bytes) -> tuple[User, bytes] | None:
         """The closed account that a device key belonged to, and the key's modulus."""
@@ -291,6 +301,7 @@ class UserStore:
             self._closed_owners |= {device.key_hash: user.name for device in user.devices}
             return
         self._users[user.name] = user
+        self._former |= dict.fromkeys(user.formerly, user.name)
         self._owners |= {device.key_hash: user.name for device in user.devices}
 
     def _replace(self, before: User, after: User) -> None:
@@ -317,6 +328,7 @@ class UserStore:
                 if owners.get(device.key_hash) == user.name:
                     del owners[device.key_hash]
         for name in user.names:
+            self._former.pop(name, None)
             self._names.discard(name)
             alike = self._skeletons[skeleton(name)]
             alike.discard(name)

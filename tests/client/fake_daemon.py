@@ -10,9 +10,17 @@ from random import Random
 from bisik.conversation import Conversation
 from bisik.events import Event
 from bisik_protocol.chat import messages
+from bisik_protocol.chat.direct_names import direct_names, direct_room, is_direct
 from bisik_protocol.chat.messages import CONTROL_LANE, ZERO_DIGEST, Code, Entry, MessageEntry, Presence
 from bisik_protocol.chat.names import LOBBY
-from bisik_protocol.chat.statements import decode_statement_untrusted, statement_hash
+from bisik_protocol.chat.sealing_bundle import bundle_digest
+from bisik_protocol.chat.statements import (
+    SealedStatement,
+    Statement,
+    decode_any_statement_untrusted,
+    decode_statement_untrusted,
+    statement_hash,
+)
 from bisik_protocol.crypto.identity import SigningKey, VerifyKey
 from tests.support.keys import server_identity
 from tests.support.signed_tree import SignedTree
@@ -37,6 +45,8 @@ class FakeDaemon:
         self.refuse_texts: set[str] = set()
         self.members: list[messages.MemberInfo] = []
         self.join_password = "yhnb-2t89"
+        self.bundles: dict[bytes, tuple[bytes, bytes]] = {}
+        self.names: dict[str, str] = {}  # of who was renamed: from the former name to the present one
 
     def admit(self, name: str, device: SigningKey) -> None:
         self.devices[device.public.key_hash] = (name, device.public.modulus)
@@ -53,12 +63,33 @@ class FakeDaemon:
             if isinstance(entry, MessageEntry)
         ]
 
+    def sealing_keys(self, name: str) -> list[messages.SealingDevice]:
+        return [
+            messages.SealingDevice(modulus, *self.bundles[key_hash])
+            for key_hash, (owner, modulus) in self.devices.items()
+            if owner == name and key_hash in self.bundles
+        ]
+
+    def now(self, name: str) -> str:
+        """What somebody is called now."""
+        return self.names.get(name, name)
+
+    def other(self, room: str, name: str) -> str:
+        """With whom the owner of this name speaks in a direct room."""
+        one, other = map(self.now, direct_names(room))
+        return other if one == name else one
+
+    def recipients(self, room: str) -> set[bytes]:
+        """Whom something in a direct room has to be sealed to."""
+        people = set(map(self.now, direct_names(room)))
+        return {key for key, (owner, _) in self.devices.items() if owner in people and key in self.bundles}
+
     def chain(self, room: str, key_hash: bytes) -> list[MessageEntry]:
         """What a device said in a room."""
         return [
             entry
             for entry in self.rooms[room]
-            if isinstance(entry, MessageEntry) and decode_statement_untrusted(entry.statement).author == key_hash
+            if isinstance(entry, MessageEntry) and decode_any_statement_untrusted(entry.statement).author == key_hash
         ]
 
     def forget_after(self, room: str, seq: int) -> None:
@@ -74,6 +105,7 @@ class FakeSession:
         self.out: list[tuple[int, bytes]] = []
         self.requests: list[messages.Request] = []
         self.confirms: list[tuple[str, messages.Confirm]] = []
+        self.name = ""
         self._key_hash: bytes | None = None
         self._proved = False
         self._lanes: dict[int, tuple[str, Presence]] = {}
@@ -112,7 +144,10 @@ class FakeSession:
             self._refuse(request.number, Code.INCORRECT_PASSWORD, "Incorrect password. Try again.")
             return
         self._key_hash = device.key_hash
-        self._say(messages.Admitted(request.number, name, None, self.daemon.tree.note()))
+        self.name = name
+        bundle = self.daemon.bundles.get(device.key_hash)
+        sealing = None if bundle is None else bundle_digest(bundle[0])
+        self._say(messages.Admitted(request.number, name, None, self.daemon.tree.note(), sealing=sealing))
 
     def _come_in(self, request: messages.Prove | messages.Register) -> None:
         if isinstance(request, messages.Prove):
@@ -156,6 +191,40 @@ class FakeSession:
                 self._say(messages.Device(number, *daemon.devices[request.key_hash]))
             else:
                 self._refuse(number, Code.UNKNOWN, "Nobody's.")
+        else:
+            self._answer_direct(request)
+
+    def _answer_direct(self, request: messages.Request) -> None:
+        daemon = self.daemon
+        if isinstance(request, messages.ListDirects):
+            mine = [room for room in daemon.rooms if is_direct(room) and daemon.rooms[room]]
+            infos = [
+                messages.DirectInfo(room, daemon.other(room, self.name), len(daemon.rooms[room]))
+                for room in mine
+                if self.name in map(daemon.now, direct_names(room))
+            ]
+            self._say(messages.Directs(request.number, infos))
+        elif isinstance(request, messages.Publish) and self._key_hash is not None:
+            daemon.bundles[self._key_hash] = (request.bundle, request.signature)
+            self._say(messages.Done(request.number))
+        elif isinstance(request, messages.GetDirect | messages.GetSealingKeys):
+            self._answer_about(request)
+
+    def _answer_about(self, request: messages.GetDirect | messages.GetSealingKeys) -> None:
+        daemon = self.daemon
+        name = daemon.now(request.name)
+        if name not in [owner for owner, _ in daemon.devices.values()]:
+            self._refuse(request.number, Code.UNKNOWN, "There is nobody of that name.")
+        elif isinstance(request, messages.GetSealingKeys):
+            self._say(messages.SealingKeys(request.number, name, daemon.sealing_keys(name)))
+        else:
+            known = [
+                room
+                for room in daemon.rooms
+                if is_direct(room) and {self.name, name} == set(map(daemon.now, direct_names(room)))
+            ]
+            room = known[0] if known else direct_room(self.name, name)
+            self._say(messages.Direct(request.number, room, name))
 
     def _prove(self, number: int, size: int) -> None:
         tree = self.daemon.tree
@@ -180,7 +249,7 @@ class FakeSession:
         assert self._key_hash is not None
         chain = self.daemon.chain(room, self._key_hash)
         tip = (
-            (decode_statement_untrusted(chain[-1].statement).seq, statement_hash(chain[-1].statement))
+            (decode_any_statement_untrusted(chain[-1].statement).seq, statement_hash(chain[-1].statement))
             if chain
             else (0, ZERO_DIGEST)
         )
@@ -198,10 +267,10 @@ class FakeSession:
 
     def _post(self, lane: int, post: messages.Post) -> None:
         room, presence = self._lanes[lane]
-        statement = decode_statement_untrusted(post.statement)
+        statement = decode_any_statement_untrusted(post.statement)
         digest = statement_hash(post.statement)
         chain = self.daemon.chain(room, statement.author)
-        stored = {decode_statement_untrusted(entry.statement).seq: entry for entry in chain}
+        stored = {decode_any_statement_untrusted(entry.statement).seq: entry for entry in chain}
         if statement.seq in stored:
             entry = stored[statement.seq]
             if statement_hash(entry.statement) == digest:
@@ -212,7 +281,9 @@ class FakeSession:
         previous = statement_hash(chain[-1].statement) if chain else ZERO_DIGEST
         if statement.seq != len(stored) + 1 or statement.previous != previous:
             self._refuse_post(room, statement.seq, Code.CHAIN)
-        elif statement.text in self.daemon.refuse_texts:
+        elif is_direct(room) and not self._is_for_all(room, statement):
+            self._refuse_post(room, statement.seq, Code.RECIPIENTS)
+        elif isinstance(statement, Statement) and statement.text in self.daemon.refuse_texts:
             self._refuse_post(room, statement.seq, Code.STATEMENT_INVALID)
         elif self.daemon.too_fast_ms:
             wait_ms = self.daemon.too_fast_ms
@@ -221,6 +292,11 @@ class FakeSession:
             self._refuse_post(room, statement.seq, Code.STORAGE)
         else:
             self._store(room, statement.author, post, writer=lane if presence is Presence.WRITER else None)
+
+    def _is_for_all(self, room: str, statement: Statement | SealedStatement) -> bool:
+        return isinstance(statement, SealedStatement) and set(statement.sealed.devices) == self.daemon.recipients(
+            room
+        )
 
     def _store(self, room: str, author: bytes, post: messages.Post, *, writer: int | None) -> None:
         entries = self.daemon.rooms[room]
@@ -232,6 +308,14 @@ class FakeSession:
             self.out.append((writer, messages.encode(entry)))
         for session in self.daemon.sessions:
             session.show(entry)
+            if is_direct(room):
+                session.tell_news(room)
+
+    def tell_news(self, room: str) -> None:
+        """Something was said in a direct room."""
+        joined = [name for name, _ in self._lanes.values()]
+        if self.name in map(self.daemon.now, direct_names(room)) and room not in joined:
+            self._say(messages.DirectNews(room, self.daemon.other(room, self.name)))
 
     def put_out(self, room: str, text: str) -> None:
         """A moderator ends the session's stay in a room."""

@@ -16,7 +16,7 @@ from bisik.home import Home
 from bisik_protocol.chat.invite import parse_invite
 from bisikd import cli as operator
 from tests.support.daemon_process import fresh_state
-from tests.support.keys import device_key
+from tests.support.keys import device_key, sealing_key
 
 SCRIPTS = Path(sys.executable).parent
 BISIK, BISIKD = str(SCRIPTS / "bisik"), str(SCRIPTS / "bisikd")
@@ -72,10 +72,11 @@ class Daemon:
             self._process = None
 
     def home(self, directory: Path, *, key: int = 0) -> Path:
-        """A home whose device key is already there: making one takes a while."""
+        """A home whose keys are already there: making them takes a while."""
         folder = Home(directory).folder(self.fingerprint)
         make_private_directory(folder)
         write_atomically(folder / "device.pem", device_key(key).to_pem())
+        write_atomically(folder / "sealing.pem", sealing_key(key).to_pem())
         return directory
 
 

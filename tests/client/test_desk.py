@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from bisik.chat import Chat
 from bisik.desk import Desk
-from bisik.errors import Refused
+from bisik.errors import NoRecipients, Refused
 from bisik.events import ChatEvent, Join, Message, Notice
 from bisik.home import Profile
 from bisik.slash import Where, available
@@ -28,6 +28,7 @@ class FakeChat:
 
     def __init__(self) -> None:
         self.name = "tama"
+        self.seals = True
         self.rooms = ["#lobby"]
         self.queued: list[tuple[str, str, str]] = []
         self.ignored: set[str] = set()
@@ -39,6 +40,8 @@ class FakeChat:
         self.profile = Profile(name="tama", host="::1", port=9999, fingerprint=bytes(32), folder=Path())
 
     async def queue(self, room: str, text: str, *, kind: str = "say") -> int:
+        if not self.seals and room.startswith("@"):
+            raise NoRecipients
         self.queued.append((room, text, kind))
         return 1
 
@@ -46,6 +49,18 @@ class FakeChat:
         await self._answer()
         if room == "#private":
             raise Refused(Code.ROOM_INVALID, "Not \x1b[31mthere.")
+        self.rooms.append(room)
+
+    async def open_direct(self, name: str) -> str:
+        await self._answer()
+        if name == "nobody":
+            raise Refused(Code.NAME_UNKNOWN, "There is nobody of that name.")
+        return f"@{name}"
+
+    def ask_recipients(self, room: str) -> None:
+        self.asked.append(room)
+
+    def follow(self, room: str) -> None:
         self.rooms.append(room)
 
     async def leave(self, room: str) -> None:
@@ -124,6 +139,7 @@ class FakeFront:
         self.told: list[str] = []
         self.over = False
         self.left: list[str] = []
+        self.given_back: list[tuple[str, str]] = []
         self.own: list[Command] = []
 
     def tell(self, sentence: str) -> None:
@@ -134,6 +150,9 @@ class FakeFront:
 
     def show_past(self, events: Sequence[ChatEvent | Notice]) -> None:
         self.told += [event.text for event in events if isinstance(event, Message)]
+
+    def give_back(self, room: str, line: str) -> None:
+        self.given_back.append((room, line))
 
     def speak_in(self, room: str) -> None:
         self.room = room
@@ -168,6 +187,43 @@ async def test_messages_are_queued_in_the_room_that_is_spoken_in() -> None:
     table = Table()
     assert await table.type("halo", "/join dapur", "/me waves", "   ") == ["You speak in #dapur now."]
     assert table.chat.queued == [("#lobby", "halo", "say"), ("#dapur", "waves", "act")]
+
+
+async def test_speaking_to_one_person() -> None:
+    """The conversation is opened, followed and spoken in, and its devices are asked for; then the text is said."""
+    table = Table()
+    assert await table.type("/msg Sari halo dua", "/me waves") == ["You speak to sari alone now."]
+    assert table.chat.rooms == ["#lobby", "@sari"]
+    assert table.chat.asked == ["@sari"]
+    assert table.chat.queued == [("@sari", "halo dua", "say"), ("@sari", "waves", "act")]
+
+
+async def test_joining_a_person_is_speaking_to_them() -> None:
+    """`/join @sari` is what people try; nobody of that name is a sentence, and nothing is opened."""
+    table = Table()
+    assert await table.type("/join @sari", "/msg nobody hm") == [
+        "You speak to sari alone now.",
+        "There is nobody of that name.",
+    ]
+    assert table.chat.queued == []
+
+
+async def test_what_cannot_be_sealed_is_given_back() -> None:
+    """The text stands where it was typed, and the person is told why."""
+    table = Table()
+    table.chat.seals = False
+    told = await table.type("/msg sari halo", "lagi")
+    assert [sentence for sentence in told if "needs a connection once" in sentence]
+    assert table.front.given_back == [("@sari", "halo"), ("@sari", "lagi")]
+
+
+@pytest.mark.parametrize("line", ["/topic tea", "/kick budi", "/mute budi", "/room private", "/allow budi"])
+async def test_nobody_moderates_a_conversation(line: str) -> None:
+    """What is of rooms is refused there before anybody is asked."""
+    table = Table()
+    table.front.room = "@sari"
+    assert await table.type(line) == ["That is for rooms; you speak to sari alone."]
+    assert table.chat.asked == []
 
 
 @pytest.mark.parametrize(

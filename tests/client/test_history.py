@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from bisik.authors import Authors
+from bisik.directs import Directs
 from bisik.errors import Nonsense, Refused
 from bisik.events import Message, Notice
 from bisik.history import PAGES_AHEAD, Archive
+from bisik.opener import Opener
 from bisik.requests import MakeRequest
 from bisik.store import Store
 from bisik_protocol.chat import messages
@@ -62,7 +64,7 @@ class Library:
         return Answer(messages.History(1, ROOM, [messages.encode(entry) for entry in self.twist(page)]))
 
     def archive(self) -> Archive:
-        return Archive(ROOM, self.ask, Authors(Store(None)))
+        return Archive(ROOM, self.ask, Authors(Store(None)), Opener(bytes(32)), Directs(Store(None)))
 
     async def texts(self) -> list[str]:
         return [
@@ -164,13 +166,17 @@ class TestHostileServer:
 
     async def test_a_reply_of_the_wrong_kind_is_refused(self) -> None:
         """Done is no history."""
-        archive = Archive(ROOM, lambda _: Answer(messages.Done(1)), Authors(Store(None)))
+        archive = Archive(
+            ROOM, lambda _: Answer(messages.Done(1)), Authors(Store(None)), Opener(bytes(32)), Directs(Store(None))
+        )
         with pytest.raises(Nonsense):
             await archive.newest()
 
     async def test_a_refusal_is_itself(self) -> None:
         """There is no such room."""
         refused = messages.Refused(1, Code.ROOM_INVALID, "There is no room #lobby.")
-        archive = Archive(ROOM, lambda _: Answer(refused), Authors(Store(None)))
+        archive = Archive(
+            ROOM, lambda _: Answer(refused), Authors(Store(None)), Opener(bytes(32)), Directs(Store(None))
+        )
         with pytest.raises(Refused, match="There is no room"):
             await archive.newest()

@@ -156,6 +156,34 @@ class TestDevice:
         assert home.device(ONE).public == key
 
 
+class TestSealingKey:
+    def test_a_new_device_has_one(self, home: Home) -> None:
+        """It is made with the device's key, once, and nobody else can read it."""
+        home.device(ONE)
+        path = home.folder(ONE) / "sealing.pem"
+        made = path.read_bytes()
+        assert home.sealing_key(ONE).to_pem() == made
+        if sys.platform != "win32":
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_a_home_of_before_gets_one_when_asked(self, home: Home) -> None:
+        """A device that was there before need not wait for it: it is made when it is wanted."""
+        home.folder(ONE).mkdir(parents=True)
+        (home.folder(ONE) / "device.pem").write_bytes(device_key(1).to_pem())
+        home.device(ONE)
+        assert not (home.folder(ONE) / "sealing.pem").exists()
+        assert home.sealing_key(ONE).public == home.sealing_key(ONE).public
+
+    def test_a_damaged_one_is_never_replaced(self, home: Home) -> None:
+        """What was sealed to it could not be read any more: that must be a decision."""
+        home.folder(ONE).mkdir(parents=True)
+        path = home.folder(ONE) / "sealing.pem"
+        path.write_bytes(device_key(1).to_pem())
+        with pytest.raises(HomeError, match="is damaged"):
+            home.sealing_key(ONE)
+        assert path.read_bytes() == device_key(1).to_pem()
+
+
 class TestFiles:
     def test_a_write_replaces_the_whole(self, tmp_path: Path) -> None:
         """And leaves nothing beside it."""

@@ -47,3 +47,17 @@ def test_who_is_ignored_is_remembered(tmp_path: Path) -> None:
     store.ignore("sari", ignored=False)
     assert store.ignored() == {"ayu"}
     store.close()
+
+
+def test_conversations_are_remembered(tmp_path: Path) -> None:
+    """By what the other is called now, and whether the person has closed them."""
+    store = Store(tmp_path / "store.db")
+    store.remember_direct("@sari+tama", "sari")
+    store.close_direct("@sari+tama", 7)
+    store.remember_direct("@sari+tama", "wati")
+    store.close()
+    store = Store(tmp_path / "store.db")
+    assert store.directs() == [("@sari+tama", "wati", 7)]
+    store.close_direct("@sari+tama", None)
+    assert store.directs() == [("@sari+tama", "wati", None)]
+    store.close()

@@ -17,6 +17,7 @@ from tests.daemon.log.talk import START_MS, Talk
 from tests.support.keys import decryption_key, device_key, server_identity
 
 DAY_MS = 86_400_000
+ROOM = "@sari+tama"
 
 
 @pytest.fixture
@@ -123,3 +124,27 @@ def test_mistakes_are_sentences(away: Path, options: list[str], sentence: str) -
     assert isinstance(result.exception, BisikdError)
     assert (result.stdout, result.exception.exit_code) == ("", 2)
     assert sentence in str(result.exception)
+
+
+def test_direct_messages_are_proved_and_not_read(tmp_path: Path) -> None:
+    """By their room's whole name; verified like all, shown by their length, exported as they are: no text."""
+    directory, talk = tmp_path / "copy", Talk()
+    log = Log.open(directory, server_identity(), now_ms=lambda: START_MS, auditor=decryption_key(1).public)
+    log.append([talk.register("sari", 1), talk.register("tama")])
+    log.append([talk.whisper("tama", "rahasia sekali", ROOM), talk.whisper("sari", "rahasia juga", ROOM)])
+    assert not any(b"rahasia" in entry for entry in log.entries(ROOM, 0, 10))
+    assert log.chain(ROOM, talk.key_hash("tama"))[0] == 1
+    log.close()
+    keep_server_keys(directory, server_identity().public)
+    (tmp_path / "auditor.pem").write_bytes(decryption_key(1).to_pem())
+    assert not any(b"rahasia" in path.read_bytes() for path in directory.iterdir())
+    assert "The log is whole, and every signature fits." in run(directory, "verify").stdout
+    shown = run(directory, "show", "--room", ROOM).stdout
+    assert [line.split(" ", 2)[2] for line in shown.splitlines()] == [
+        f"{ROOM} <tama> (sealed, 144 bytes)",
+        f"{ROOM} <sari> (sealed, 144 bytes)",
+    ]
+    exported = run(directory, "export").stdout
+    assert "rahasia" not in exported + shown
+    sealed = [line["sealed"] for line in map(json.loads, exported.splitlines()) if line["type"] == "message"]
+    assert sealed == [144, 144]

@@ -33,6 +33,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "uptime_s": 3725.0,
         "sessions": [],
         "rooms": [],
+        "directs": 2,
         "drops": {},
         "refused": {},
         "disk": {"log_bytes": 5, "free_bytes": 3 * 1024**3, "total_bytes": 4 * 1024**3},
@@ -43,7 +44,12 @@ def status(**changes: Any) -> dict[str, Any]:
 def test_an_idle_daemon_says_so() -> None:
     """Version, address, age, fingerprint, and that nobody is there."""
     text = "\n".join(status_for_people(status()))
-    for part in ("bisikd 1.2.3 on [::]:9999, up 1 h 2 min", "fingerprint abcd", "0 rooms", "0 sessions"):
+    for part in (
+        "bisikd 1.2.3 on [::]:9999, up 1 h 2 min",
+        "fingerprint abcd",
+        "0 rooms, 2 direct conversations",
+        "0 sessions",
+    ):
         assert part in text
     assert "dropped" not in text
     assert "full" not in text

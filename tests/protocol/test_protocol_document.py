@@ -18,7 +18,8 @@ import bisik_protocol
 from bisik import confirming
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.messages import Announcement, Entry, Reply, Request
-from bisik_protocol.chat.statements import Statement
+from bisik_protocol.chat.sealing_bundle import SealingBundle
+from bisik_protocol.chat.statements import SealedStatement, Statement
 from bisik_protocol.transport.events import CloseCode
 from bisik_protocol.wire import frames, handshake, packets
 from bisikd import admission, config, confirmations, presence, requests, rooms, session
@@ -182,6 +183,16 @@ def test_posts_and_statements_are_the_codes() -> None:
     assert numbered == ["`v1`", *(field.name for field in msgspec.structs.fields(Statement))]
     assert ["`post`", _fields(messages.Post)] in rows
     assert ["`confirm`", _fields(messages.Confirm)] in rows
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"), [("### Sealing keys", SealingBundle), ("### Sealed statements", SealedStatement)]
+)
+def test_what_is_signed_for_direct_messages_is_the_codes(heading: str, kind: type[Struct]) -> None:
+    """Tag and fields, in order."""
+    numbered = [row[1] for row in _rows(_section(heading)) if row[0].isdigit()]
+    tag = f"`{kind.__struct_config__.tag}`"
+    assert numbered == [tag, *(field.name for field in msgspec.structs.fields(kind))]
 
 
 @pytest.mark.parametrize("value", [member for kind in (messages.Presence,) for member in kind])

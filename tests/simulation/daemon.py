@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from bisik_protocol.chat.direct_names import is_direct
 from bisik_protocol.chat.messages import Entry, Presence
 from bisik_protocol.chat.statements import Statement
 from bisikd.chat import missing_devices
@@ -43,6 +44,8 @@ class SimulatedConsole(Console):
         await trio.sleep_forever()
 
     def entry(self, entry: Entry, statement: Statement | None) -> None:
+        if is_direct(entry.room):
+            raise self._world.trace.violation(f"the console was shown something of {entry.room}")
         if self._world.log.entry(entry.room, entry.seq) != entry:
             raise self._world.trace.violation(f"the console was shown {entry.seq} of {entry.room}; it is not stored")
 

@@ -20,19 +20,24 @@ from bisik.home import Profile
 from bisik.link import held
 from bisik.reader import MAX_EVENTS
 from bisik.store import Store
-from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, MessageEntry, Presence
-from bisik_protocol.chat.statements import decode_statement_untrusted, message_id
+from bisik_protocol.chat.direct_names import direct_names, direct_room, is_direct
+from bisik_protocol.chat.messages import MAX_PAGE_ENTRIES, Code, MessageEntry, Presence
+from bisik_protocol.chat.statements import message_id
 from bisik_protocol.transport.connection import Connection
 from tests.simulation.network import SERVER_ADDRESS, Address, Host, Process, current_process
 from tests.simulation.plan import Person
 from tests.simulation.watch import unsent
-from tests.support.keys import device_key, server_identity
+from tests.support.keys import device_key, sealing_key, server_identity
 from tests.support.stage import JOIN_PASSWORD
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-TRUE_NOTICES = re.compile("was not seen here before|no room left to store messages|stores messages again")
+TRUE_NOTICES = re.compile(
+    "was not seen here before|no room left to store messages|stores messages again"
+    "|(has|have) a new device|has no device yet|There is nobody"
+)
+NOT_FOR_US = re.compile(r"Message (\d+) of \w+ was sealed before this device was there")
 
 
 class Member:
@@ -105,10 +110,15 @@ class Member:
 
     def _begin(self, chat: Chat) -> None:
         self._position = {room: self.store.cursor(self.person.reader, room) for room in self.rooms}
+        for room, name, _closed in self.store.directs():
+            self._position[f"@{name}"] = self.store.cursor(self.person.reader, room)
         self.chat = chat
         self._world.trace.note("member", self.label, "is there", self._position)
         for room, presence in self.rooms.items():
             chat.follow(room, presence=presence)
+        if self._world.plan.has_direct:
+            chat._conversation.on_sealing_key(sealing_key(self.person.device))
+            chat.follow_directs(presence=Presence.MEMBER if self.person.seen else Presence.READER)
 
     async def _register(self) -> None:
         host, port = SERVER_ADDRESS
@@ -143,7 +153,7 @@ class Member:
         self.do(partial(self._say, room, text))
 
     async def _say(self, room: str, text: str, chat: Chat) -> None:
-        outbox_id = await chat.queue(room, text)
+        outbox_id = await self._queue(room, text, chat)
         self._world.accepted(self, room, text)
         try:
             receipt = await chat.stored(outbox_id, room)
@@ -152,15 +162,30 @@ class Member:
         except BisikError as error:
             raise self._world.trace.violation(f"{self.label} was told that {text[:20]!r} failed: {error}") from error
         self._world.trace.note("receipt", self.label, room, receipt.seq)
-        entry = self._world.log.entry(room, receipt.seq)
+        entry = self._world.log.entry(self._log_name(room), receipt.seq)
         if (
             not isinstance(entry, MessageEntry)
-            or decode_statement_untrusted(entry.statement).text != text
+            or self._world.text_of(entry) != text
             or receipt.id != message_id(entry.statement)
         ):
             raise self._world.trace.violation(
                 f"{self.label} has a receipt for {text[:20]!r}, and {room} {receipt.seq} is {entry}"
             )
+
+    async def _queue(self, room: str, text: str, chat: Chat) -> int:
+        """What cannot be sealed yet is tried again, as a person would."""
+        while True:
+            try:
+                return await chat.queue(room, text)
+            except Refused as error:
+                if error.code not in (Code.RECIPIENTS, Code.NAME_UNKNOWN):
+                    raise
+            except Unreachable as error:
+                self._world.trace.note("member", self.label, "cannot seal:", error)
+            await trio.sleep(1.0)
+
+    def _log_name(self, room: str) -> str:
+        return direct_room(self.person.name, room[1:]) if is_direct(room) else room
 
     async def _come_and_go(self, room: str, away_s: float, chat: Chat) -> None:
         presence = self.rooms.get(room)
@@ -189,6 +214,8 @@ class Member:
         trace = self._world.trace
         if isinstance(event, Message | Join | Leave):
             self._on_entry(event)
+        elif isinstance(event, Notice) and (sealed := NOT_FOR_US.match(event.text)) and event.room is not None:
+            self._on_place(event.room, int(sealed[1]))
         elif isinstance(event, Notice) and not TRUE_NOTICES.search(event.text):
             raise trace.violation(f"{self.label} was told: {event.text}")
         elif isinstance(event, LinkChanged):
@@ -199,16 +226,19 @@ class Member:
     def _on_entry(self, event: Message | Join | Leave) -> None:
         trace = self._world.trace
         trace.note("shown", self.label, event.room, event.seq, event.type)
-        position = self._position.get(event.room)
-        if position is not None and event.seq != position + 1:
-            raise trace.violation(f"{self.label} was given {event.seq} of {event.room} after {position}")
-        self._position[event.room] = event.seq
-        stored = self._world.log.entry(event.room, event.seq)
+        self._on_place(event.room, event.seq)
+        stored = self._world.log.entry(self._log_name(event.room), event.seq)
         if stored is None:
             raise trace.violation(f"{self.label} was given {event.seq} of {event.room}, which is not stored")
-        text = decode_statement_untrusted(stored.statement).text if isinstance(stored, MessageEntry) else ""
+        text = self._world.text_of(stored) if isinstance(stored, MessageEntry) else ""
         if stored.author != event.author or (isinstance(event, Message) and text != event.text):
             raise trace.violation(f"{self.label} was given {event}, and {stored} is stored")
+
+    def _on_place(self, room: str, seq: int) -> None:
+        position = self._position.get(room)
+        if position is not None and seq != position + 1:
+            raise self._world.trace.violation(f"{self.label} was given {seq} of {room} after {position}")
+        self._position[room] = seq
 
     def _check_bounds(self, chat: Chat) -> None:
         conversation = chat._conversation
@@ -241,7 +271,11 @@ class Member:
     def present_in(self) -> list[str]:
         """The rooms in which others should see it."""
         rooms = {} if self.chat is None else self.chat._conversation._rooms
-        return [name for name, room in rooms.items() if room.feed.presence is Presence.MEMBER]
+        return [
+            name
+            for name, room in rooms.items()
+            if room.feed.presence is Presence.MEMBER and not is_direct(name)  # nobody sees who is in those
+        ]
 
     @property
     def connection(self) -> Connection | None:
@@ -259,6 +293,11 @@ class Member:
             head = self._world.log.heads().get(room, 0)
             if self._position.get(room) != head and head:
                 return f"{self.label} has read {self._position.get(room)} of {head} in {room}"
+        for room, head in self._world.log.heads().items():
+            if is_direct(room) and self.person.name in direct_names(room):
+                (other,) = set(direct_names(room)) - {self.person.name}
+                if self._position.get(f"@{other}") != head:
+                    return f"{self.label} has read {self._position.get(f'@{other}')} of {head} in {room}"
         return None
 
     def unrest(self) -> str | None:

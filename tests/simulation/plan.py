@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from tests.support.simnet import Conditions
 
 LOBBY, SIDE = "#lobby", "#side"
+DIRECT = 0.3  # so many of the seeds have direct messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Person:
 class Say:
     time: float
     who: int
-    room: str
+    room: str  # `@name` where it is for one person alone
     size: int  # characters, about
 
 
@@ -83,6 +84,11 @@ class Plan:
     knobs: Knobs = field(default_factory=Knobs)
     hostile: Hostile | None = None
 
+    @property
+    def has_direct(self) -> bool:
+        """Whether anybody speaks to somebody alone. Where nobody does, nobody has a sealing key."""
+        return any(say.room.startswith("@") for say in self.says)
+
     def __str__(self) -> str:
         lines = [f"seed {self.seed}, {self.length:.0f} s, {len(self.says)} messages, {self.knobs}", str(self.hostile)]
         lines += [
@@ -133,13 +139,14 @@ def draw_plan(seed: int) -> Plan:
     busy = min(length, 60.0)
     homes = max(person.home for person in people) + 1
     directions = [_draw_both(rng) for _ in range(homes)]
+    direct = _draw_direct(random.Random(f"direct {seed}"), people, busy)
     return Plan(
         seed=seed,
         length=length,
         people=people,
         up=tuple(directions[person.home][0] for person in people),
         down=tuple(directions[person.home][1] for person in people),
-        says=tuple(sorted(_draw_says(rng, people, busy), key=lambda say: say.time)),
+        says=tuple(sorted([*_draw_says(rng, people, busy), *direct], key=lambda say: say.time)),
         faults=faults,
         knobs=draw_knobs(rng),
         hostile=_draw_hostile(rng),
@@ -190,6 +197,20 @@ def _draw_says(rng: random.Random, people: tuple[Person, ...], busy: float) -> l
             size = rng.randrange(3, 300) if not bulky or rng.random() < 0.6 else rng.randrange(1000, 30_000)
             room = rng.choice((*person.rooms, LOBBY)) if rng.random() < 0.9 else SIDE
             says.append(Say(time=min(at, busy), who=who, room=room, size=size))
+    return says
+
+
+def _draw_direct(rng: random.Random, people: tuple[Person, ...], busy: float) -> list[Say]:
+    """In some seeds people also speak to one another alone."""
+    if rng.random() > DIRECT:
+        return []
+    says = []
+    for _ in range(rng.randrange(2, 13)):
+        who = rng.randrange(len(people))
+        others = sorted({person.name for person in people} - {people[who].name})
+        says.append(
+            Say(time=rng.random() * busy, who=who, room=f"@{rng.choice(others)}", size=rng.randrange(3, 2000))
+        )
     return says
 
 

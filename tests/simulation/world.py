@@ -21,8 +21,10 @@ import bisikd.feed
 import bisikd.journal
 import bisikd.rooms
 from bisik.store import Store
+from bisik_protocol.chat.direct_names import direct_room, is_direct
 from bisik_protocol.chat.messages import MessageEntry, decode_entry_untrusted
-from bisik_protocol.chat.statements import decode_statement_untrusted
+from bisik_protocol.chat.sealed_text import open_statement_untrusted
+from bisik_protocol.chat.statements import Statement, decode_any_statement_untrusted
 from bisik_protocol.crypto.replay import ReplayWindow
 from bisik_protocol.transport import half_open, outbound, receiving, skipping
 from bisik_protocol.transport.config import TransportConfig
@@ -36,7 +38,7 @@ from tests.simulation.plan import Fault, Knobs, Plan, draw_conditions, draw_plan
 from tests.simulation.store import SimulatedLog
 from tests.simulation.trace import KEPT_EVENTS, Trace
 from tests.simulation.watch import Replace, Watch
-from tests.support.keys import device_key
+from tests.support.keys import device_key, sealing_key
 from tests.support.simnet import Conditions
 
 SETTLE_S = 150.0  # after the network healed, until all is at rest
@@ -88,6 +90,7 @@ class World:
         self.virtual_s = 0.0
         self._attempted: dict[str, tuple[str, str]] = {}  # text to author and room
         self._accepted: dict[str, tuple[str, str]] = {}
+        self._opened: dict[bytes, str] = {}  # by statement
         self._people()
 
     def _people(self) -> None:
@@ -306,8 +309,23 @@ class World:
             for data in self.log.entries(room, 0, 1 << 30):
                 entry = decode_entry_untrusted(data)
                 if isinstance(entry, MessageEntry):
-                    texts[decode_statement_untrusted(entry.statement).text] += 1
+                    texts[self.text_of(entry)] += 1
         return texts
+
+    def text_of(self, entry: MessageEntry) -> str:
+        """What was said; of what is sealed, as one of those whom it is for reads it."""
+        statement = decode_any_statement_untrusted(entry.statement)
+        if isinstance(statement, Statement):
+            return statement.text
+        if entry.statement not in self._opened:
+            for number in {person.device for person in self.plan.people}:
+                device = device_key(number).public.key_hash
+                if device in statement.sealed.devices:
+                    self._opened[entry.statement] = open_statement_untrusted(
+                        statement, device, sealing_key(number)
+                    ).text
+                    break
+        return self._opened[entry.statement]
 
     async def _probe(self) -> None:
         """What is said now comes soon to everybody, though some datagrams are lost: old troubles leave no trace."""
@@ -352,8 +370,12 @@ class World:
             for data in self.log.entries(room, 0, 1 << 30):
                 entry = decode_entry_untrusted(data)
                 if isinstance(entry, MessageEntry):
-                    text = decode_statement_untrusted(entry.statement).text
-                    if self._attempted[text] != (entry.author, entry.room):
+                    text = self.text_of(entry)
+                    if is_direct(room) and text.encode() in data:
+                        raise self.trace.violation(f"the log holds {text[:20]!r}, which is for two people alone")
+                    author, label = self._attempted[text]
+                    place = direct_room(author, label[1:]) if is_direct(label) else label
+                    if (author, place) != (entry.author, entry.room):
                         raise self.trace.violation(f"{text[:20]!r} is stored as {entry.author}'s in {entry.room}")
 
 

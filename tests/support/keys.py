@@ -6,6 +6,7 @@ A test that needs a key of its own asks for another number; a test that changes 
 from functools import cache
 
 from bisik_protocol.crypto.identity import DecryptionKey, ServerIdentity, SigningKey
+from bisik_protocol.crypto.sealing_key import SealingKey
 
 # `cache` tells f() from f(0), so what is cached has no defaults.
 
@@ -38,3 +39,13 @@ def _signing_key(owner: str, number: int) -> SigningKey:
 @cache
 def _decryption_key(number: int) -> DecryptionKey:
     return DecryptionKey.generate()
+
+
+def sealing_key(number: int = 0) -> SealingKey:
+    """What direct messages are sealed to for the device of this number."""
+    return _sealing_key(number)
+
+
+@cache
+def _sealing_key(number: int) -> SealingKey:
+    return SealingKey.generate()

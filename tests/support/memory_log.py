@@ -15,7 +15,7 @@ from bisik_protocol.chat.messages import (
     MessageEntry,
     decode_entry_untrusted,
 )
-from bisik_protocol.chat.statements import decode_statement_untrusted, statement_hash
+from bisik_protocol.chat.statements import decode_any_statement_untrusted, statement_hash
 from bisik_protocol.chat.tree import record_leaf
 from bisikd.log.errors import LogFailed, LogFull
 from bisikd.log.format import Record, RecordKind
@@ -72,7 +72,7 @@ class MemoryLog:
                 assert entry.author in present, "nobody leaves who is not there"
                 present.remove(entry.author)
             case MessageEntry():
-                statement = decode_statement_untrusted(entry.statement)
+                statement = decode_any_statement_untrusted(entry.statement)
                 assert self._devices[statement.author][0] == entry.author, "a key speaks under its newest name"
                 chain = self._chains.setdefault((entry.room, statement.author), [])
                 chain.append(payload)

@@ -13,6 +13,7 @@ import click
 from bisik_protocol.chat import messages
 from bisik_protocol.chat.invite import Invite
 from bisik_protocol.chat.messages import ZERO_DIGEST, Code, Presence
+from bisik_protocol.chat.sealed_text import encode_sealed_text
 from bisik_protocol.chat.statements import Kind, Statement, encode_statement, message_id, statement_hash
 from bisik_protocol.chat.tree import leaf_hash, node_hash
 from bisik_protocol.crypto.identity import fingerprint_groups, fingerprint_text
@@ -259,6 +260,21 @@ def entry_example() -> str:
     return f"{post}\n\n{entry}"
 
 
+def sealed_text_example() -> str:
+    """What is encrypted in a sealed statement."""
+    padding = bytes(113)
+    return _annotated(
+        encode_sealed_text(Kind.SAY, "halo"),
+        [
+            ("94", "array of 4"),
+            ("a2 63 31", "`c1`"),
+            ("a3 73 61 79", "kind `say`"),
+            ("a4 68 61 6c 6f", "text `halo`"),
+            (b"\xc4" + bytes([len(padding)]) + padding, "padding, to 128 bytes"),
+        ],
+    )
+
+
 def invite_example() -> str:
     """A fingerprint in its text forms, and an invite."""
     invite = Invite(host="chat.example.org", fingerprint=COUNT, join_password="k7mq-2hfd-x9wt-3bnr")
@@ -286,6 +302,7 @@ EXAMPLES: Final[dict[str, Callable[[], str]]] = {
     "proofs": proof_examples,
     "statement": statement_example,
     "post and entry": entry_example,
+    "sealed text": sealed_text_example,
     "invite": invite_example,
 }
 

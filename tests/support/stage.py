@@ -4,6 +4,7 @@ A test plays the clients: `visitor.request(...)` gives the reply, `visitor.say(.
 what came on a room's lane. Passwords cost almost nothing; everything else is the real chat.
 """
 
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,9 +20,12 @@ from bisik_protocol.chat.messages import (
     ZERO_DIGEST,
     Admitted,
     Code,
+    Direct,
     Done,
     Entry,
     FromDaemon,
+    GetDirect,
+    GetSealingKeys,
     Joined,
     JoinRoom,
     LeaveRoom,
@@ -31,23 +35,30 @@ from bisik_protocol.chat.messages import (
     PostRefused,
     Presence,
     Prove,
+    Publish,
     Refused,
     Register,
     Role,
+    SealingKeys,
     decode_entry_untrusted,
     decode_from_daemon_untrusted,
     encode,
 )
+from bisik_protocol.chat.sealed_text import open_statement_untrusted, seal_statement
+from bisik_protocol.chat.sealing_bundle import check_bundle_untrusted, make_bundle
 from bisik_protocol.chat.statements import (
     LOGIN_CONTEXT,
     STATEMENT_CONTEXT,
     Kind,
+    SealedStatement,
     Statement,
+    decode_any_statement_untrusted,
     decode_statement_untrusted,
     encode_statement,
     statement_hash,
 )
-from bisik_protocol.crypto.identity import SigningKey
+from bisik_protocol.crypto.identity import SigningKey, VerifyKey
+from bisik_protocol.crypto.sealing_key import SealingPublic
 from bisik_protocol.transport.events import Closed, ConnectionEvent, LaneDrained, MessageReceived
 from bisik_protocol.transport.stats import ConnectionStats
 from bisikd.blocking import Blocking
@@ -58,7 +69,7 @@ from bisikd.moderation import Moderation
 from bisikd.passwords import Cost, Passwords
 from bisikd.sessions import Sessions
 from bisikd.users import UserStore
-from tests.support.keys import device_key
+from tests.support.keys import device_key, sealing_key
 from tests.support.memory_log import MemoryLog
 
 JOIN_PASSWORD = "k7mq-2hfd-x9wt-3bnr"
@@ -328,6 +339,63 @@ class Visitor:
             statement = self.statement(room, text)
             self.said[room].append(statement)
             self.post(room, statement)
+
+    async def publish(self, number: int) -> None:
+        """This device can be sealed to from now on, with the sealing key of that number."""
+        bundle, signature = make_bundle(self.device, sealing_key(number).public)
+        assert isinstance(await self.request(Publish(self.number(), bundle, signature)), Done)
+
+    async def open_direct(self, name: str, presence: Presence = Presence.MEMBER) -> str:
+        """Begin or continue the conversation with that person; its room."""
+        direct = await self.request(GetDirect(self.number(), name))
+        assert isinstance(direct, Direct), direct
+        assert isinstance(await self.join(direct.room, presence), Joined)
+        return direct.room
+
+    async def recipients(self, *names: str) -> dict[bytes, SealingPublic]:
+        """The devices of these people that can be sealed to, as the server says."""
+        found = {}
+        for name in names:
+            reply = await self.request(GetSealingKeys(self.number(), name))
+            assert isinstance(reply, SealingKeys), reply
+            for key in reply.keys:
+                device = VerifyKey.from_modulus_untrusted(key.device)
+                found[device.key_hash] = check_bundle_untrusted(device, key.bundle, key.signature)
+        return found
+
+    def sealed(self, room: str, text: str, recipients: dict[bytes, SealingPublic]) -> bytes:
+        """The next statement of this device in a direct room."""
+        said = self.said.setdefault(room, [])
+        return encode_statement(
+            seal_statement(
+                room=room,
+                author=self.key_hash,
+                seq=len(said) + 1,
+                time=self.stage.time_ms,
+                kind=Kind.SAY,
+                text=text,
+                previous=statement_hash(said[-1]) if said else ZERO_DIGEST,
+                recipients=recipients,
+                random=os.urandom,
+            )
+        )
+
+    async def whisper(self, room: str, text: str, *names: str) -> None:
+        """Seal a text to the devices of these people, post it, and wait for what comes of it."""
+        statement = self.sealed(room, text, await self.recipients(*names))
+        self.post(room, statement)
+        self.said[room].append(statement)
+        await self.stage.settled()
+
+    def opened(self, room: str, number: int) -> list[str]:
+        """What was said in a direct room, to the holder of the sealing key of that number."""
+        texts = []
+        for entry in self.entries(room):
+            assert isinstance(entry, MessageEntry), "nobody comes or goes in a direct room"
+            statement = decode_any_statement_untrusted(entry.statement)
+            assert isinstance(statement, SealedStatement)
+            texts.append(open_statement_untrusted(statement, self.key_hash, sealing_key(number)).text)
+        return texts
 
     def entries(self, room: str) -> list[Entry]:
         """What came on the room's lane."""

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from bisik.chat import open_profile, room_name
+from bisik.chat import open_profile
 from bisik.commands.common import home_option, json_option, put_json, run, say
+from bisik.directs import room_name
 from bisik.errors import Unreachable
 from bisik.events import ChatEvent, Message, Notice
 from bisik.home import Home
@@ -44,7 +45,6 @@ def command(
 async def _history(
     *, room: str, count: int | None, with_presence: bool, offline: bool, home: Home, as_json: bool
 ) -> None:
-    printer = _Printer(room, as_json=as_json, with_presence=with_presence)
     async with open_profile(home, home.require_default(), reader="history") as chat:
         unreachable: Unreachable | None = None
         if not offline:
@@ -54,11 +54,14 @@ async def _history(
                 unreachable = error
                 say(_("The server does not answer now: this is what was read on this device."))
         if offline or unreachable is not None:
+            printer = _Printer(room_name(room), as_json=as_json, with_presence=with_presence)
             for message in await chat.searching.last(room_name(room), count):
                 printer.put(message)
             if unreachable is not None:
                 raise unreachable
             return
+        room = await chat.find_room(room)
+        printer = _Printer(room, as_json=as_json, with_presence=with_presence)
         archive = chat.history(room)
         if count is not None:
             for event in await archive.last(count, messages_only=not with_presence):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from bisik.chat import open_profile, room_name
+from bisik.chat import Chat, open_profile
 from bisik.commands.common import home_option, json_option, put_json, run, say
+from bisik.directs import room_name
 from bisik.errors import NotKnown, Unreachable
 from bisik.home import Home
 from bisik.i18n import _
@@ -59,6 +60,11 @@ def command(
     )
 
 
+async def _rooms(chat: Chat, room: str | None) -> list[str]:
+    rooms = [room] if room else chat.remembered_rooms() + await chat.list_directs()
+    return [await chat.find_room(each) for each in rooms]
+
+
 async def _search(
     *,
     query: str,
@@ -73,7 +79,7 @@ async def _search(
         if patience_s:
             try:
                 await chat.wait_admitted(min(REACH_S, patience_s), patient=False)
-                whole = await chat.searching.catch_up([room] if room else chat.remembered_rooms(), patience_s)
+                whole = await chat.searching.catch_up(await _rooms(chat, room), patience_s)
             except Unreachable:
                 whole = False
             if not whole:

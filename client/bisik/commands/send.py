@@ -36,9 +36,9 @@ from bisik.i18n import _
 def command(
     room: str, text: str | None, path: Path | None, timeout_s: float, home: Path | None, as_json: bool
 ) -> None:
-    """Say TEXT in ROOM ('#lobby'), and return once the server has stored it. With - the text is standard input.
+    """Say TEXT (-: standard input) in ROOM ('#lobby', '@sari'), and return once the server has stored it.
 
-    One message has at most 60000 bytes.
+    One message has at most 60000 bytes, to one person 16384.
 
     Exit code 5 means that it is in the outbox: it goes out with the next command that reaches the server.
     """

@@ -32,12 +32,14 @@ async def _tail(*, rooms: tuple[str, ...], count: int | None, home: Home, as_jso
         await chat.wait_admitted(REACH_S, patient=False)
         for room in rooms or chat.remembered_rooms():
             await chat.join(room, presence=Presence.READER)
-        await _print(chat, count, as_json=as_json, rooms=len(chat.rooms))
+        if not rooms:
+            chat.follow_directs(presence=Presence.READER)
+        await _print(chat, count, as_json=as_json, one=len(rooms) == 1)
 
 
-async def _print(chat: Chat, count: int | None, *, as_json: bool, rooms: int) -> None:
+async def _print(chat: Chat, count: int | None, *, as_json: bool, one: bool) -> None:
     renderer = Renderer()
-    renderer.room = chat.rooms[0] if rooms == 1 else ""
+    renderer.room = chat.rooms[0] if one else ""
     messages = 0
     async for event in chat.everything():
         if not isinstance(event, ChatEvent):

@@ -9,7 +9,7 @@ from bisik.commands.common import home_option, json_option, put_json, run
 from bisik.events import Message
 from bisik.home import Home
 from bisik.i18n import _, ngettext
-from bisik.mentions import mentions
+from bisik.mentions import speaks_to
 from bisik_protocol.chat.text import harmless
 
 REACH_S = 10.0
@@ -30,7 +30,8 @@ def command(home: Path | None, as_json: bool) -> None:
 async def _unread(*, home: Home, as_json: bool) -> None:
     async with open_profile(home, home.require_default(), reader="unread") as chat:
         await chat.wait_admitted(REACH_S, patient=False)
-        for room in chat.remembered_rooms():
+        for room in chat.remembered_rooms() + await chat.list_directs():
+            await chat.find_room(room)
             found, named = await _count(chat, room)
             if as_json:
                 put_json({"type": "unread", "room": room, "messages": found, "mentions": named})
@@ -43,9 +44,9 @@ async def _unread(*, home: Home, as_json: bool) -> None:
 async def _count(chat: Chat, room: str) -> tuple[int, int]:
     found = named = 0
     async for page in chat.history(room).pages(after=chat.read_up_to(room, PERSON)):
-        texts = [event.text for event in page if isinstance(event, Message) and event.author != chat.name]
-        found += len(texts)
-        named += sum(mentions(text, chat.name) for text in texts)
+        others = [event for event in page if isinstance(event, Message) and event.author != chat.name]
+        found += len(others)
+        named += sum(speaks_to(event, chat.name) for event in others)
         if found >= MOST:
             break
     return min(found, MOST), named

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from bisik.chat import Chat, open_profile, room_name
+from bisik.chat import Chat, open_profile
 from bisik.commands.common import home_option, json_option, put_json, run, say
+from bisik.directs import room_name
 from bisik.errors import HomeError, NotProved, Refused, WrongUsage
 from bisik.events import rfc3339
 from bisik.files import write_atomically
@@ -14,6 +15,7 @@ from bisik.i18n import _
 from bisik.proof import MAX_FILE_BYTES, Proved, decode_proof
 from bisik_protocol.chat.messages import Code
 from bisik_protocol.chat.names import LOBBY
+from bisik_protocol.chat.statements import Statement
 from bisik_protocol.chat.text import harmless
 from bisik_protocol.crypto.identity import fingerprint_groups, fingerprint_text
 
@@ -36,7 +38,9 @@ def command(what: str, room: str | None, save: Path | None, home: Path | None, a
     place = Home.locate(home)
     if Path(what).is_file():
         proof = decode_proof(_read(Path(what)))
-        _show(place, proof.verify(), as_json=as_json)
+        proved = proof.verify()
+        text = proved.statement.text if isinstance(proved.statement, Statement) else None
+        _show(place, proved, text, as_json=as_json)
         return
     if len(what) < MIN_ID_DIGITS or what.strip("0123456789abcdefABCDEF"):
         raise WrongUsage(
@@ -61,7 +65,8 @@ async def _verify(*, id_: str, room: str | None, save: Path | None, home: Home, 
         if place is None:
             raise Refused(Code.UNKNOWN, _("There is no message with that id in the server's log."))
         proof = await chat.prove(*place)
-    proved = proof.verify()
+        proved = proof.verify()
+        text = chat.read(proved)
     if not proved.id.startswith(id_):
         raise NotProved(_("The server has shown another message in its place."))
     if save is not None:
@@ -69,12 +74,15 @@ async def _verify(*, id_: str, room: str | None, save: Path | None, home: Home, 
             write_atomically(save, proof.encode())
         except OSError as error:
             raise HomeError(_("Cannot write {path}: {why}.").format(path=save, why=error.strerror or error)) from None
-    _show(home, proved, as_json=as_json)
+    _show(home, proved, text, as_json=as_json)
 
 
 async def _find(chat: Chat, id_: str, room: str | None) -> tuple[str, int] | None:
     """Where a message is: in the room, else in any, the lobby first; newest entries first."""
-    rooms = [info.room for info in await chat.list_rooms()] if room is None else [room]
+    if room is not None:
+        rooms = [await chat.find_room(room)]
+    else:
+        rooms = [info.room for info in await chat.list_rooms()] + await chat.list_directs()
     for name in sorted(rooms, key=lambda name: name != LOBBY):
         seq = await chat.history(name).find(id_)
         if seq is not None:
@@ -91,7 +99,8 @@ def _read(path: Path) -> bytes:
     return content[:MAX_FILE_BYTES]
 
 
-def _show(home: Home, proved: Proved, *, as_json: bool) -> None:
+def _show(home: Home, proved: Proved, text: str | None, *, as_json: bool) -> None:
+    """`text` is None where it is sealed, and cannot be opened here."""
     profile = home.profile(proved.server.fingerprint)
     entry, statement = proved.entry, proved.statement
     if as_json:
@@ -100,7 +109,7 @@ def _show(home: Home, proved: Proved, *, as_json: bool) -> None:
                 "type": "proved",
                 "room": entry.room,
                 "author": entry.author,
-                "text": statement.text,
+                "text": text,
                 "seq": entry.seq,
                 "id": proved.id,
                 "time": rfc3339(entry.time),
@@ -114,7 +123,8 @@ def _show(home: Home, proved: Proved, *, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"{rfc3339(entry.time)} {harmless(entry.room)} <{harmless(entry.author)}> {harmless(statement.text)}")
+    shown = _("(sealed: only the devices that it was sealed to can read it)") if text is None else text
+    click.echo(f"{rfc3339(entry.time)} {harmless(entry.room)} <{harmless(entry.author)}> {harmless(shown)}")
     say(_("Proved: the device with this key signed it, and nobody has changed it since."))
     say(f"  {fingerprint_groups(proved.device.key_hash)}")
     say(

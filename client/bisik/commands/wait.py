@@ -11,7 +11,7 @@ from bisik.errors import Silence
 from bisik.events import Message
 from bisik.home import Home
 from bisik.i18n import _
-from bisik.mentions import mentions
+from bisik.mentions import speaks_to
 from bisik.render import Renderer
 from bisik.visit import person_name
 from bisik_protocol.chat.messages import Presence
@@ -63,6 +63,11 @@ async def _wait(
         for room in rooms or chat.remembered_rooms():
             await chat.join(room, presence=Presence.READER, history=0)
             chat.begin_here(room)
+        if not rooms:
+            for room in await chat.list_directs():
+                await chat.join(room, presence=Presence.READER, history=0)
+                chat.begin_here(room)
+            chat.follow_directs(presence=Presence.READER)
         with trio.move_on_after(float("inf") if timeout_s is None else timeout_s):
             _print(await _next(chat, mention, author), as_json=as_json)
             return
@@ -73,7 +78,7 @@ async def _next(chat: Chat, mention: bool, author: str | None) -> Message:
     async for event in chat.events():
         if not isinstance(event, Message) or event.author == chat.name:
             continue
-        if author in (None, event.author) and (not mention or mentions(event.text, chat.name)):
+        if author in (None, event.author) and (not mention or speaks_to(event, chat.name)):
             return event
     raise AssertionError("events do not end")
 

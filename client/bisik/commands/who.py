@@ -25,6 +25,7 @@ def command(room: str, home: Path | None, as_json: bool) -> None:
 async def _who(*, room: str, home: Home, as_json: bool) -> None:
     async with open_profile(home, home.require_default(), reader="who") as chat:
         await chat.wait_admitted(REACH_S, patient=False)
+        room = await chat.find_room(room)
         members = await chat.who(room)
     if as_json:
         for member in members:

@@ -32,6 +32,7 @@ from bisik.tui.setup import Setup
 from bisik.tui.theme import PALETTES, Palette, next_name
 from bisik.tui.timeline import Timeline
 from bisik.typed import Command
+from bisik_protocol.chat.direct_names import is_direct
 
 if TYPE_CHECKING:
     from bisik.tui.engine import Engine
@@ -199,6 +200,14 @@ class BisikApp(App[None], inherit_bindings=False):
         if sequence and self._driver is not None and not self.is_headless:
             self._driver.write(sequence)
 
+    def give_back(self, room: str, line: str) -> None:
+        view, editor = self.rooms.get(room), self._prompt.editor
+        if view is not None and view is self.rooms.current and not editor.text:
+            editor.put(line, len(line))
+            self._prompt.update()
+        elif view is not None and view is not self.rooms.current and not view.draft.text:
+            view.draft = Draft(line, len(line))
+
     def carry_out(self, command: Command) -> None:
         if command.name == "/theme":
             self._set_theme(command.argument)
@@ -322,9 +331,10 @@ class BisikApp(App[None], inherit_bindings=False):
         if room is None:
             return []
         spoke = [item.author for item in reversed(room.items[-MAX_PEOPLE:]) if isinstance(item, Message)]
+        alone = [name.removeprefix("@") for name in self.rooms.names() if is_direct(name)]
         return [
             name
-            for name in dict.fromkeys([*spoke, *(member.name for member in room.members)])
+            for name in dict.fromkeys([*spoke, *(member.name for member in room.members), *alone])
             if name != self.rooms.me
         ]
 

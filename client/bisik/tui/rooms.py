@@ -8,8 +8,8 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, Final
 
-from bisik.events import ChatEvent, Event, LinkChanged, Message, Notice, OwnMessage
-from bisik.mentions import mention_pattern
+from bisik.events import ChatEvent, DirectCalled, Event, LinkChanged, Message, Notice, OwnMessage
+from bisik.mentions import speaks_to
 from bisik.tui.room import Pending, RoomView, Told
 
 MAX_NOTICES_WAITING: Final = 50
@@ -32,7 +32,6 @@ class Rooms:
         self.attending = True
         """Whether the person looks at the screen, as far as the terminal tells."""
         self._rooms: dict[str, RoomView] = {}
-        self._mention = mention_pattern(me)
         self._early: list[Told] = []  # told before there was a room to tell it in
 
     def __iter__(self) -> Iterator[RoomView]:
@@ -106,6 +105,8 @@ class Rooms:
             self.tell(Told(text=event.text, style="notice"), room=event.room)
         elif isinstance(event, OwnMessage):
             self._on_own(event)
+        elif isinstance(event, DirectCalled):
+            self._on_called(event)
         elif not isinstance(event, LinkChanged):
             raise TypeError(event)
         return Ring.NOTHING
@@ -132,7 +133,7 @@ class Rooms:
         is_read = room.seen is not None and event.seq <= room.seen
         ring = Ring.NOTHING
         if isinstance(event, Message) and event.author != self.me and not is_read and room.seen is not None:
-            ring = Ring.MENTION if self._mention.search(event.text) else Ring.MESSAGE
+            ring = Ring.MENTION if speaks_to(event, self.me) else Ring.MESSAGE
             room.unread += 1
             room.mentions += ring is Ring.MENTION
         if room is self.current:
@@ -166,6 +167,12 @@ class Rooms:
             del room.pending[outbox_id]
         else:
             room.queue(_changed(pending, state="stored", id=id_))
+
+    def _on_called(self, event: DirectCalled) -> None:
+        """The other has another name now: the conversation stays what and where it is."""
+        if event.before in self._rooms and event.room not in self._rooms:
+            self._rooms[event.before].name = event.room
+            self._rooms = {room.name: room for room in self._rooms.values()}
 
     def _see(self, room: RoomView) -> None:
         if room.seen is not None:

@@ -25,6 +25,7 @@ from bisik.tui.ring import Bell
 from bisik.tui.room import Member, Pending, RoomView, Told
 from bisik.tui.rooms import Ring, Rooms
 from bisik.typed import Command, Say, read_typed
+from bisik_protocol.chat.direct_names import is_direct
 from bisik_protocol.chat.messages import MemberInfo, Role
 from bisik_protocol.chat.names import LOBBY
 
@@ -57,6 +58,9 @@ class Face(Protocol):
 
     def write(self, sequence: str) -> None:
         """Give something to the terminal that makes a noise."""
+
+    def give_back(self, room: str, line: str) -> None:
+        """A line that was typed in a room and not taken."""
 
     def carry_out(self, command: Command) -> None:
         """A command that is about the screen."""
@@ -186,6 +190,9 @@ class Session:
             self.choose(names[0])
         self._face.draw_status()
 
+    def give_back(self, room: str, line: str) -> None:
+        self._face.give_back(room, line)
+
     def carry_out(self, command: Command) -> None:
         self._face.carry_out(command)
 
@@ -197,8 +204,10 @@ class Session:
     def _enter(self, chat: Chat) -> None:
         names = chat.remembered_rooms()
         for name in names:
-            self._open(chat, name)
             chat.follow(name, context=CONTEXT)
+        chat.follow_directs(context=CONTEXT)
+        for name in chat.rooms:
+            self._open(chat, name)
         self.choose(LOBBY if LOBBY in names else names[0])
 
     def _open(self, chat: Chat, name: str) -> None:
@@ -208,6 +217,8 @@ class Session:
         room = self._rooms.open(name)
         room.is_open = True
         room.seen = chat.seen(name)
+        if room.seen is None and is_direct(name):
+            room.seen = 0  # nobody came in here to look: all of it is for the person
         for queued in chat.queued(name):
             room.queue(Pending(outbox_id=queued.outbox_id, text=queued.text, act=queued.kind == "act"))
 
@@ -230,6 +241,8 @@ class Session:
         if self._desk is not None and isinstance(event, Message) and self._desk.hides(event):
             self._rooms.skip(event)
             return
+        if isinstance(event, Message | OwnMessage) and is_direct(event.room) and event.room in chat.rooms:
+            self._open(chat, event.room)  # a conversation that somebody else has begun
         if isinstance(event, OwnMessage):
             self._on_own(chat, event)
         elif isinstance(event, Message) and event.author == self._rooms.me:
@@ -271,6 +284,7 @@ class Session:
                 await chat.queue(room, say.text, kind="act" if say.act else "say")
             except BisikError as error:
                 self._tell(Told(text=str(error), style="notice"))
+                self.give_back(room, f"/me {say.text}" if say.act else say.text)
 
     async def _tick(self, chat: Chat) -> None:
         while True:

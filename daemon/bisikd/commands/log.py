@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from bisik_protocol.chat.direct_names import direct_names, is_direct
 from bisik_protocol.chat.names import InvalidName, canonical_name, canonical_room
 from bisik_protocol.crypto.identity import (
     DecryptionKey,
@@ -213,13 +214,21 @@ def _filter(room: str | None, user: str | None, since: str | None, until: str | 
     now_ms = _now_ms()
     try:
         return LogFilter(
-            room=None if room is None else canonical_room(room),
+            room=None if room is None else _room(room),
             user=None if user is None else canonical_name(user),
             since_ms=None if since is None else parse_time(since, now_ms),
             until_ms=None if until is None else parse_time(until, now_ms),
         )
     except (InvalidName, ValueError) as error:
         raise UsageProblem(str(error)) from None
+
+
+def _room(text: str) -> str:
+    """A direct room is asked for by its whole name."""
+    if is_direct(text):
+        direct_names(text)
+        return text
+    return canonical_room(text)
 
 
 # What is said -------------------------------------------------------------------------------------------------------

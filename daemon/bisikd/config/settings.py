@@ -71,6 +71,9 @@ class Limits:
     new_rooms_per_day: int = key(
         64, COUNT, "Rooms that one member may begin in a day; moderators have no such limit."
     )
+    directs_per_person: int = key(
+        256, COUNT, "Direct conversations of one person; they do not count as rooms, but in new_rooms_per_day."
+    )
     rooms_per_session: int = key(64, COUNT, "Rooms that one connection may be in.")
     messages_burst: int = key(
         240,

@@ -24,7 +24,7 @@ from bisik_protocol.chat.messages import (
     decode_entry_untrusted,
     encode,
 )
-from bisik_protocol.chat.statements import Statement, decode_statement_untrusted, statement_hash
+from bisik_protocol.chat.statements import AnyStatement, decode_any_statement_untrusted, statement_hash
 from bisik_protocol.crypto.identity import VerifyKey
 from bisik_protocol.errors import RemoteProtocolError
 from bisikd.log.format import Malformed, Record, RecordKind
@@ -41,7 +41,7 @@ class DevicePayload(Struct, frozen=True, array_like=True, forbid_unknown_fields=
 @dataclass(frozen=True, slots=True)
 class MessageFact:
     entry: MessageEntry
-    statement: Statement
+    statement: AnyStatement
     hash: bytes  # of the statement
 
 
@@ -163,7 +163,7 @@ def read_fact(kind: RecordKind, payload: bytes) -> Fact:
     if isinstance(entry, TopicEntry | ModerationEntry):
         return ModerationFact(entry)
     try:
-        statement = decode_statement_untrusted(entry.statement)
+        statement = decode_any_statement_untrusted(entry.statement)
     except RemoteProtocolError:
         raise Malformed("the statement in this ENTRY cannot be read") from None
     return MessageFact(entry, statement, statement_hash(entry.statement))

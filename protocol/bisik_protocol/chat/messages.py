@@ -19,7 +19,10 @@ CONTROL_LANE: Final = 0
 
 MAX_NAME_BYTES: Final = 64  # as much as an IRC network would ever show, and then some
 MAX_FORMER_NAMES: Final = 16  # of one account
-MAX_ROOM_BYTES: Final = 64
+MAX_ROOM_BYTES: Final = 64  # of a room that has a name of its own
+MAX_DIRECT_ROOM_BYTES: Final = 1 + MAX_NAME_BYTES + 1 + MAX_NAME_BYTES  # of one between two people: `@name+name`
+MAX_LISTED_DIRECTS: Final = 256  # a reply stays under the transport's cap
+MAX_SEALING_DEVICES: Final = 12  # of an account: twice as many fit into a sealed statement
 MAX_PASSWORD_BYTES: Final = 256
 MAX_PAGE_ENTRIES: Final = 50  # a page of history; a reply also stays under MAX_PAGE_BYTES
 MAX_PAGE_BYTES: Final = 48 * 1024
@@ -37,7 +40,7 @@ OPERATOR: Final = "(operator)"  # stands for who administers the server, where a
 
 RequestNumber = Annotated[int, Meta(ge=0, lt=1 << 32)]
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_BYTES)]
-RoomName = Annotated[str, Meta(min_length=1, max_length=MAX_ROOM_BYTES)]
+RoomName = Annotated[str, Meta(min_length=1, max_length=MAX_DIRECT_ROOM_BYTES)]
 AwayText = Annotated[str, Meta(min_length=1, max_length=MAX_AWAY_BYTES)]
 Password = Annotated[str, Meta(max_length=MAX_PASSWORD_BYTES)]
 Sequence = Annotated[int, Meta(ge=0, lt=1 << 53)]
@@ -47,6 +50,7 @@ Signature = Annotated[bytes, Meta(min_length=384, max_length=384)]
 Note = Annotated[bytes, Meta(max_length=32 * 1024)]  # a checkpoint; ours have 0.8 KiB, witnesses may sign them too
 Proof = Annotated[list[Annotated[bytes, Meta(min_length=32, max_length=32)]], Meta(max_length=128)]
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Bundle = Annotated[bytes, Meta(max_length=2048)]  # a device's public sealing key, see `sealing_bundle`
 
 Reason = Annotated[str, Meta(max_length=MAX_REASON_CHARACTERS)]
 Topic = Annotated[str, Meta(max_length=MAX_TOPIC_CHARACTERS)]
@@ -297,6 +301,34 @@ class GetInclusion(Struct, frozen=True, array_like=True, tag="inclusion", forbid
     seq: Sequence
 
 
+class GetDirect(Struct, frozen=True, array_like=True, tag="direct", forbid_unknown_fields=True):
+    """Which room is the conversation with that person? It is joined like any other."""
+
+    number: RequestNumber
+    name: Name
+
+
+class ListDirects(Struct, frozen=True, array_like=True, tag="directs", forbid_unknown_fields=True):
+    """The conversations of the person who asks."""
+
+    number: RequestNumber
+
+
+class GetSealingKeys(Struct, frozen=True, array_like=True, tag="sealing-keys", forbid_unknown_fields=True):
+    """Which devices of that person can something be sealed to?"""
+
+    number: RequestNumber
+    name: Name
+
+
+class Publish(Struct, frozen=True, array_like=True, tag="publish", forbid_unknown_fields=True):
+    """The sealing key of this session's device; it takes the place of the one before."""
+
+    number: RequestNumber
+    bundle: Bundle
+    signature: Signature
+
+
 Request = (
     Prove
     | Register
@@ -315,6 +347,10 @@ Request = (
     | Moderation
     | GetConsistency
     | GetInclusion
+    | GetDirect
+    | ListDirects
+    | GetSealingKeys
+    | Publish
 )
 
 
@@ -368,6 +404,7 @@ class Code(Enum):
     MUTED = "muted"
     READ_ONLY = "read-only"
     ROOM_PRIVATE = "room-private"
+    RECIPIENTS = "recipients"  # a sealed statement is not for exactly the devices that it should be for
     UNKNOWN = "unknown"
     STORAGE = "storage"  # the log cannot take more now; nothing was stored, keep and retry
 
@@ -390,6 +427,7 @@ class Admitted(Struct, frozen=True, array_like=True, tag="admitted"):
     login_id: str | None
     checkpoint: Note | None
     role: Role = Role.MEMBER
+    sealing: Digest | None = None  # SHA-256 of the bundle that this device published, None: it has not
 
     def __repr__(self) -> str:
         return f"Admitted(number={self.number}, name={self.name!r})"
@@ -521,6 +559,41 @@ class Inclusion(Struct, frozen=True, array_like=True, tag="inclusion"):
     proof: Proof
 
 
+class Direct(Struct, frozen=True, array_like=True, tag="direct"):
+    """The room of a conversation, which may not have begun, and the other person's name as it is now."""
+
+    number: RequestNumber
+    room: RoomName
+    name: Name
+
+
+class DirectInfo(Struct, frozen=True, array_like=True):
+    room: RoomName
+    name: Name  # the other person's, as it is now
+    head: Sequence
+
+
+class Directs(Struct, frozen=True, array_like=True, tag="directs"):
+    """Those in which something was said, the newest first; at most MAX_LISTED_DIRECTS."""
+
+    number: RequestNumber
+    directs: list[DirectInfo]
+
+
+class SealingDevice(Struct, frozen=True, array_like=True):
+    device: Modulus  # of the device's signing key
+    bundle: Bundle
+    signature: Signature  # by that key
+
+
+class SealingKeys(Struct, frozen=True, array_like=True, tag="sealing-keys"):
+    """Those of a person, whose name as it is now is `name`: the devices that came in last, and can be sealed to."""
+
+    number: RequestNumber
+    name: Name
+    keys: Annotated[list[SealingDevice], Meta(max_length=MAX_SEALING_DEVICES)]
+
+
 class PostRefused(Struct, frozen=True, array_like=True, tag="post-refused"):
     """Announcement: a post was not stored, and why. `seq` is the author's sequence number, 0 when unreadable."""
 
@@ -558,6 +631,13 @@ class CheckpointSeen(Struct, frozen=True, array_like=True, tag="checkpoint"):
     note: Note
 
 
+class DirectNews(Struct, frozen=True, array_like=True, tag="direct-news"):
+    """Announcement: something was said in a direct room of this person's that the session has not joined."""
+
+    room: RoomName
+    name: Name  # the other person's, as it is now
+
+
 Reply = (
     Refused
     | Done
@@ -573,8 +653,11 @@ Reply = (
     | Inclusion
     | RoomState
     | Bans
+    | Direct
+    | Directs
+    | SealingKeys
 )
-Announcement = PostRefused | PutOut | Delivered | CheckpointSeen
+Announcement = PostRefused | PutOut | Delivered | CheckpointSeen | DirectNews
 FromDaemon = Reply | Announcement
 
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bisik_protocol.chat.messages import MAX_TEXT_BYTES, Digest, Milliseconds, RoomName
+from bisik_protocol.crypto.sealed import Sealed
 from bisik_protocol.errors import RemoteProtocolError
 
 STATEMENT_CONTEXT: Final = b"bisik statement v1"
@@ -39,21 +40,47 @@ class Statement(Struct, frozen=True, array_like=True, tag="v1", forbid_unknown_f
     checkpoint: Digest | None = None  # root hash of the newest log checkpoint that the author has seen
 
 
+class SealedStatement(Struct, frozen=True, array_like=True, tag="s1", forbid_unknown_fields=True):
+    """What is said in a direct room: kind and text are in `sealed`, for some devices only (see `sealed_text`)."""
+
+    room: RoomName
+    author: Digest
+    seq: Annotated[int, Meta(ge=1, lt=1 << 53)]
+    time: Milliseconds
+    sealed: Sealed
+    previous: Digest
+    checkpoint: Digest | None = None
+
+
+AnyStatement = Statement | SealedStatement
+"""What a post and a message entry carry: the first in rooms, the second in direct rooms."""
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Statement)
+_decoder: msgspec.msgpack.Decoder[AnyStatement] = msgspec.msgpack.Decoder(AnyStatement)
 
 
-def encode_statement(statement: Statement) -> bytes:
+def encode_statement(statement: AnyStatement) -> bytes:
     return _encoder.encode(statement)
 
 
 def decode_statement_untrusted(data: bytes) -> Statement:
+    """One that everybody can read. Raises RemoteProtocolError("statement"), for a sealed one too."""
+    statement = decode_any_statement_untrusted(data)
+    if not isinstance(statement, Statement):
+        raise RemoteProtocolError("statement")
+    return statement
+
+
+def decode_any_statement_untrusted(data: bytes) -> AnyStatement:
     """Raises RemoteProtocolError("statement")."""
     try:
         statement = _decoder.decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise RemoteProtocolError("statement") from None
-    if len(statement.text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
+    if isinstance(statement, SealedStatement):
+        if not statement.sealed.in_order:
+            raise RemoteProtocolError("statement")
+    elif len(statement.text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
         raise RemoteProtocolError("statement")
     return statement
 

@@ -3,6 +3,7 @@
 It owns how this protocol calls `cryptography` for these three and nothing else: no labels, no lengths, no keys.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes, hmac
@@ -16,6 +17,11 @@ def sha256(data: bytes) -> bytes:
     digest = hashes.Hash(SHA256)
     digest.update(data)
     return digest.finalize()
+
+
+def hash_fields(fields: Iterable[bytes]) -> bytes:
+    """SHA-256 over each field's length in two bytes and the field: no two lists of fields give the same input."""
+    return sha256(b"".join(len(field).to_bytes(2) + field for field in fields))
 
 
 def hmac_sha256(key: hmac.HMAC, data: bytes) -> bytes:

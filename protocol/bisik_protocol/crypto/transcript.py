@@ -8,7 +8,7 @@ different lists of fields give the same input.
 
 from typing import Final, NamedTuple
 
-from bisik_protocol.crypto.primitives import sha256
+from bisik_protocol.crypto.primitives import hash_fields
 from bisik_protocol.wire.handshake import TYPE_HELLO, TYPE_KEX, TYPE_RETRY
 
 
@@ -50,4 +50,4 @@ KEX: Final = bytes([TYPE_KEX])
 
 def transcript_hash(fields: Th1Fields | Th2Fields | Th3Fields) -> bytes:
     """32 bytes. The model's h((...))."""
-    return sha256(b"".join(len(value).to_bytes(2) + value for value in fields))
+    return hash_fields(fields)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,17 +17,18 @@ from textual.pilot import Pilot
 from bisik.chat import Chat
 from bisik.conversation import Conversation
 from bisik.errors import BisikError
-from bisik.events import LinkChanged, LinkState
+from bisik.events import LinkChanged, LinkState, Message
 from bisik.home import Profile
 from bisik.link import Link
 from bisik.store import Store
 from bisik.tui.app import BisikApp
 from bisik.tui.session import Session
 from bisik.tui.setup import Setup
+from bisik_protocol.chat import messages
 from bisik_protocol.chat.names import LOBBY
 from bisik_protocol.transport.stats import ConnectionStats
-from tests.client.fake_daemon import START_MS, FakeDaemon, Wire
-from tests.support.keys import device_key
+from tests.client.fake_daemon import START_MS, FakeDaemon, Wire, drain
+from tests.support.keys import device_key, sealing_key
 
 PATIENCE_S = 8.0
 _NOUGHTS: dict[str, Any] = {field.name: 0 for field in fields(ConnectionStats)}
@@ -80,7 +82,26 @@ class Person:
     def __init__(self, daemon: FakeDaemon, name: str, key: int) -> None:
         daemon.admit(name, device_key(key))
         self.conversation = Conversation(name=name, device=device_key(key), store=Store(None), reader="chat")
+        self.conversation.on_sealing_key(sealing_key(key))
+        self.conversation.follow_directs()
         self._wire = Wire(self.conversation, daemon)
+        self._wire.settle()
+
+    def heard(self) -> list[str]:
+        """What has come since this was asked last."""
+        self._wire.settle()
+        return [event.text for event in drain(self.conversation) if isinstance(event, Message)]
+
+    def speak_to(self, name: str) -> None:
+        """Open a conversation, as /msg does."""
+
+        def on_reply(reply: messages.Reply) -> None:
+            assert isinstance(reply, messages.Direct)
+            self.conversation.direct_rooms.learn_untrusted(reply.room, reply.name)
+            self.conversation.join(reply.room)
+
+        self.conversation.ask(partial(messages.GetDirect, name=name), on_reply)
+        self._wire.settle()
 
     def say(self, *texts: str, room: str = LOBBY) -> None:
         for text in texts:
@@ -114,6 +135,7 @@ class Stage:
         store = Store(profile.store_path)
         try:
             chat = Chat(profile, store, device_key(0), reader="chat")
+            chat._conversation.on_sealing_key(sealing_key(0))
             self.link = StringAndCans(chat, chat._conversation, self.daemon)
             chat._link = cast(Link, self.link)
             if self.connected:

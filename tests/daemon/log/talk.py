@@ -3,6 +3,7 @@
 Signing takes a millisecond, so signed statements are made once a test process and handed out again.
 """
 
+import random
 from functools import cache
 
 from bisik_protocol.chat.messages import (
@@ -16,9 +17,10 @@ from bisik_protocol.chat.messages import (
     TopicEntry,
     encode,
 )
+from bisik_protocol.chat.sealed_text import seal_statement
 from bisik_protocol.chat.statements import STATEMENT_CONTEXT, Kind, Statement, encode_statement, statement_hash
 from bisikd.log import Record, device_record, entry_record
-from tests.support.keys import device_key
+from tests.support.keys import device_key, sealing_key
 
 START_MS = 1_700_000_000_000
 
@@ -60,8 +62,27 @@ class Talk:
                 previous=previous,
             )
         )
+        return self._said(name, room, seq + 1, statement)
+
+    def whisper(self, name: str, text: str, room: str) -> Record:
+        """The same in a direct room, sealed to the devices of everybody who was registered."""
+        seq, previous = self.tips.get((room, name), (0, ZERO_DIGEST))
+        statement = seal_statement(
+            room=room,
+            author=self.key_hash(name),
+            seq=seq + 1,
+            time=START_MS + seq,
+            kind=Kind.SAY,
+            text=text,
+            previous=previous,
+            recipients={self.key_hash(each): sealing_key(number).public for each, number in self.devices.items()},
+            random=random.Random(seq).randbytes,
+        )
+        return self._said(name, room, seq + 1, encode_statement(statement))
+
+    def _said(self, name: str, room: str, seq: int, statement: bytes) -> Record:
         signature = _signed(self.devices[name], statement) if self._signed else bytes(384)
-        self.tips[room, name] = seq + 1, statement_hash(statement)
+        self.tips[room, name] = seq, statement_hash(statement)
         entry = MessageEntry(room, self._next(room), START_MS, name, statement, signature)
         return self._record(entry)
 

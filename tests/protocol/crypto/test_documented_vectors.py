@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.protocol.crypto import test_cookie, test_protection, test_schedule
+from tests.protocol.crypto import test_cookie, test_protection, test_schedule, test_sealed
 
 DOCUMENTS = Path(__file__).parents[3] / "docs"
 VECTORS = {
@@ -13,6 +13,11 @@ VECTORS = {
     "server traffic": test_schedule.SERVER_TRAFFIC,
     "client connection id": test_schedule.CLIENT_CONNECTION_ID,
     "server connection id": test_schedule.SERVER_CONNECTION_ID,
+    "sealed commitment": test_sealed.COMMITMENT,
+    "sealed place": test_sealed.PLACE,
+    "sealed wrap key": test_sealed.WRAP_KEY,
+    "sealed wrap nonce": test_sealed.WRAP_NONCE,
+    "sealed ciphertext": test_sealed.CIPHERTEXT,
     "sealed signature": test_schedule.SEALED_HALO,
     **{f"packet {number}": sealed for _, number, _, sealed in test_protection.VECTORS},
 }
