@@ -63,12 +63,17 @@ async def identify(host: str, port: int, *, timeout_s: float) -> bytes:
 
 async def _try_all(host: str, port: int, fingerprint: bytes | None, timeout_s: float) -> _Attempts:
     attempts = _Attempts()
-    with trio.move_on_after(timeout_s):
-        targets = await resolve(host, port)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_try_in_turn, attempts, targets, fingerprint)
-            await attempts.over.wait()
-            nursery.cancel_scope.cancel()
+    try:
+        with trio.move_on_after(timeout_s):
+            targets = await resolve(host, port)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_try_in_turn, attempts, targets, fingerprint)
+                await attempts.over.wait()
+                nursery.cancel_scope.cancel()
+    except BaseException:  # who asked does not want it any more, and it may have been found in the same moment
+        if attempts.winner is not None:
+            attempts.winner.close()
+        raise
     return attempts
 
 

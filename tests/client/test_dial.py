@@ -1,13 +1,14 @@
 """Reaching a server: all addresses, one after the other, the right identity, and a sentence when it fails."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import trio
 
+from bisik import dial as dialling
 from bisik.dial import dial, identify
 from bisik.errors import IdentityMismatch, Unreachable
 from bisik.line import Line, Target, resolve
@@ -73,6 +74,37 @@ class TestDial:
             line = await dial("127.0.0.1", server.port, server.fingerprint, timeout_s=10)
             assert line.endpoint.connection is not None
             line.close()
+
+    async def test_who_is_called_off_as_it_connects_leaves_no_socket_behind(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A damaged key, say, may be found in the moment in which the server has answered."""
+        lines: list[Line] = []
+
+        class Watched(Line):
+            def close(self) -> None:
+                super().close()
+                lines.append(self)
+
+        on_events = dialling._on_events
+
+        def then_cancel(attempts: Any, line: Line, scope: trio.CancelScope) -> Callable[[], None]:
+            tell = on_events(attempts, line, scope)
+
+            def and_cancel() -> None:
+                tell()
+                if attempts.winner is not None:
+                    calling_off.cancel()
+
+            return and_cancel
+
+        monkeypatch.setattr(dialling, "Line", Watched)
+        monkeypatch.setattr(dialling, "_on_events", then_cancel)
+        async with open_server() as server:
+            with trio.CancelScope() as calling_off:
+                await dial("127.0.0.1", server.port, server.fingerprint, timeout_s=10)
+        assert calling_off.cancelled_caught
+        assert [line.endpoint.connection is not None for line in lines] == [True]
 
     @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
     async def test_over_ipv6(self) -> None:
