@@ -15,7 +15,15 @@ from bisik_protocol.chat.messages import (
     decode_from_member_untrusted,
     decode_request_untrusted,
 )
-from bisik_protocol.chat.statements import decode_statement_untrusted
+from bisik_protocol.chat.sealed_text import open_statement_untrusted, seal_statement
+from bisik_protocol.chat.sealing_bundle import SEALING_KEY_CONTEXT, check_bundle_untrusted, make_bundle
+from bisik_protocol.chat.statements import (
+    Kind,
+    SealedStatement,
+    decode_any_statement_untrusted,
+    decode_statement_untrusted,
+    encode_statement,
+)
 from bisik_protocol.crypto.identity import ServerPublic
 from bisik_protocol.crypto.mac import hello_key, nonce_key, with_mac
 from bisik_protocol.crypto.protection import PacketOpener, PacketSealer
@@ -38,7 +46,7 @@ from bisik_protocol.wire.varint import read_varint_untrusted
 from tests.fuzz.seeds import every_frame, every_message
 from tests.fuzz.target import Target, edited, join, split, without_mac
 from tests.protocol.crypto.exchange import COOKIE_KEY, NOW, Exchange, kex_content, make_client, make_server, seeded
-from tests.support.keys import device_key, server_identity
+from tests.support.keys import device_key, sealing_key, server_identity
 
 CLIENT, SERVER = ("192.0.2.7", 40001), ("192.0.2.1", 9999)
 SECRET = bytes(32)
@@ -178,6 +186,42 @@ def _verified_checkpoint(data: bytes) -> None:
     verify_checkpoint_untrusted(data, origin, key.public)
 
 
+def _sealed_statement() -> bytes:
+    recipients = {device_key(key).public.key_hash: sealing_key(key).public for key in (0, 1)}
+    sealed = seal_statement(
+        room="@sari+tama",
+        author=device_key().public.key_hash,
+        seq=1,
+        time=0,
+        kind=Kind.SAY,
+        text="halo",
+        previous=bytes(32),
+        recipients=recipients,
+        random=seeded(4),
+    )
+    return encode_statement(sealed)
+
+
+def _opened(data: bytes) -> None:
+    """A sealed statement, changed by the script or anything, at a device that it is for."""
+    for each in (*edited([_sealed_statement()], data), data):
+        statement = decode_any_statement_untrusted(each)
+        if isinstance(statement, SealedStatement):
+            open_statement_untrusted(statement, device_key().public.key_hash, sealing_key())
+
+
+def _bundle(data: bytes) -> None:
+    """As it came, and signed by the device whose it says that it is."""
+    device = device_key()
+    _refused(check_bundle_untrusted, device.public, data[384:], data[:384])
+    check_bundle_untrusted(device.public, data[384:], device.sign(SEALING_KEY_CONTEXT, data[384:]))
+
+
+def _bundle_seed() -> bytes:
+    bundle, signature = make_bundle(device_key(), sealing_key().public)
+    return signature + bundle
+
+
 def _versions(data: bytes) -> None:
     choose_version_untrusted(read_offer_untrusted(data, 0)[0])
 
@@ -232,6 +276,8 @@ TARGETS = [
     Target(name="from-daemon", take=decode_from_daemon_untrusted, seeds=every_message),
     Target(name="entry", take=decode_entry_untrusted, seeds=every_message),
     Target(name="statement", take=decode_statement_untrusted, seeds=every_message),
+    Target(name="sealed", take=_opened, seeds=lambda: [b"", _sealed_statement()]),
+    Target(name="bundle", take=_bundle, seeds=lambda: [_bundle_seed()]),
     Target(name="checkpoint", take=read_checkpoint_untrusted, seeds=lambda: [_checkpoint()]),
     Target(name="signed-checkpoint", take=_verified_checkpoint, seeds=lambda: [b"", _checkpoint()]),
 ]

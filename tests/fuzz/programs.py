@@ -11,10 +11,10 @@ from bisik.store import Store
 from bisik_protocol.chat.names import LOBBY
 from bisikd.admin import Commands, _answer
 from bisikd.invites import wanted_invite
-from tests.client.fake_daemon import SERVER, START_MS, FakeDaemon, Wire, drain
+from tests.client.fake_daemon import SERVER, START_MS, FakeDaemon, Wire, drain, settle
 from tests.fuzz.seeds import every_message
 from tests.fuzz.target import Target, join, split
-from tests.support.keys import device_key
+from tests.support.keys import device_key, sealing_key
 
 # A client ----------------------------------------------------------------------------------------------------------
 
@@ -65,6 +65,59 @@ def _said() -> list[bytes]:
     ]
 
 
+# Two people alone --------------------------------------------------------------------------------------------------
+
+_ALONE = "@sari+tama"
+
+
+def _alone(name: str, other: str, key: int) -> Conversation:
+    """Somebody who speaks with one person, not connected yet."""
+    conversation = Conversation(name=name, device=device_key(key), store=Store(None), reader="fuzz")
+    conversation.on_sealing_key(sealing_key(key))
+    conversation.follow_directs()
+    conversation.direct_rooms.learn_untrusted(_ALONE, other)
+    conversation.join(_ALONE)
+    conversation.direct_rooms.ask_keys(_ALONE)
+    return conversation
+
+
+def _direct(data: bytes) -> None:
+    """A daemon that says anything to somebody who asks it for the keys of two people and opens what they said."""
+    conversation = _alone("tama", "sari", 0)
+    conversation.on_connected(b"channel binding", SERVER)
+    try:
+        for lane, message in split(data):
+            conversation.messages_to_send()
+            conversation.receive_message_untrusted(lane % 8, message, now=0.0)
+    finally:
+        drain(conversation)
+
+
+@cache
+def _said_alone() -> list[bytes]:
+    """What the daemon of the tests says to somebody at the first visit, and when something was said."""
+    daemon = FakeDaemon()
+    daemon.admit("tama", device_key())
+    daemon.admit("sari", device_key(1))
+    sari = _alone("sari", "tama", 1)
+    other = Wire(sari, daemon, seed=1)
+    settle(other)
+    seeds = []
+    for said in ("halo", "kopi?"):
+        heard: list[tuple[int, bytes]] = []
+        wire = Wire(_alone("tama", "sari", 0), daemon)
+        for _ in range(40):
+            heard += wire.session.out
+            wire.step()
+        seeds.append(join(heard))
+        sari.direct_rooms.ask_keys(_ALONE)
+        settle(wire, other)
+        sari.outbox.enqueue(_ALONE, said, time_ms=START_MS)
+        sari.post(_ALONE)
+        settle(wire, other)
+    return seeds
+
+
 # A daemon ----------------------------------------------------------------------------------------------------------
 
 
@@ -102,6 +155,7 @@ def _admin(data: bytes) -> None:
 
 TARGETS = [
     Target(name="conversation", take=_conversation, seeds=_said),
+    Target(name="direct", take=_direct, seeds=_said_alone),
     Target(
         name="admin-request",
         take=_admin,

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import inspect
 
 from bisik_protocol.chat import messages
-from bisik_protocol.chat.statements import Statement
+from bisik_protocol.chat.statements import SealedStatement, Statement
 from bisik_protocol.wire import frames
 
 
@@ -44,7 +44,8 @@ def one_of(info: Any) -> Any:  # noqa: PLR0911 # one answer for each kind of typ
 def every_message() -> list[bytes]:
     """One of each kind that client and daemon say to each other, and of each entry."""
     found: list[bytes] = []
-    for union in (messages.Request, messages.FromMember, messages.FromDaemon, messages.Entry, Statement):
+    said = (messages.Request, messages.FromMember, messages.FromDaemon, messages.Entry)
+    for union in (*said, Statement, SealedStatement):
         info = inspect.type_info(union)
         kinds = info.types if isinstance(info, inspect.UnionType) else (info,)
         found += [msgspec.msgpack.encode(one_of(kind)) for kind in kinds]

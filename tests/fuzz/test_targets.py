@@ -26,10 +26,9 @@ ELSEWHERE = {  # of the client, in states that no target reaches; `from-daemon` 
     "Conversation._on_proof_untrusted",
     "Checkpoints.on_reply_untrusted",
     "Incoming._on_page_untrusted",
-    "Incoming._on_device_untrusted",
     "decode_page_untrusted",
-    "learn_key_untrusted",
-    "Authors.learn_untrusted",
+    "is_genuine_untrusted",  # of what does not open
+    "DirectRooms._on_device_untrusted",  # asked only where somebody's name has changed
     "RoomFeed.on_page_untrusted",
     "_keys_untrusted",  # keys of a user's own configuration
 }
