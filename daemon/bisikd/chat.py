@@ -7,7 +7,7 @@ own disk and its own clock.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bisik_protocol.chat.messages import CONTROL_LANE, Code, DirectNews, Entry, encode
 from bisik_protocol.chat.statements import Statement
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from bisikd.passwords import Passwords
     from bisikd.sessions import Sessions
     from bisikd.users import UserStore
-
-
-MAX_NEWS_BACKLOG_BYTES: Final = 4096  # of a session that does not take what it was sent; `directs` tells it later
 
 
 class Chat:
@@ -150,9 +147,9 @@ class Chat:
             called = self.directs.other_name(user, room.name) if other is None else other.name
             news = encode(DirectNews(room.name, called))
             for session in () if self.sessions is None else self.sessions.of_user(user.name):
-                connection = session.connection
-                if room.name not in session.rooms and connection.backlog(CONTROL_LANE) < MAX_NEWS_BACKLOG_BYTES:
-                    connection.send(CONTROL_LANE, news)
+                if room.name not in session.rooms and room.name not in session.told_of:
+                    session.told_of |= {room.name}
+                    session.connection.send(CONTROL_LANE, news)
 
     def set_limits(self, limits: Limits) -> None:
         """From now on these hold; what is above one of them already stays."""

@@ -62,6 +62,7 @@ class Session:
         "feed",
         "rooms",
         "since",
+        "told_of",
     )
 
     feed: Feed
@@ -71,6 +72,8 @@ class Session:
         self.chat = chat
         self.rooms: dict[str, Membership] = {}
         self.away: str | None = None
+        self.told_of: frozenset[str] = frozenset()
+        """Conversations that it has not joined and was told of: once is enough, and bounds what is owed."""
         self.since = chat.now()
         self._on_admitted = on_admitted
         self._patience: trio.CancelScope | None = None
@@ -138,6 +141,7 @@ class Session:
     def leave_room(self, member: "Membership") -> None:
         """The session goes on without the room."""
         del self.rooms[member.room.name], self._lanes[member.lane]
+        self.told_of -= {member.room.name}
         self.chat.hub.leave(member, lingers=False)
 
     @property

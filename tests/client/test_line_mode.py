@@ -114,7 +114,7 @@ class TestTerminal:
             ("/jion #x\n", "-- There is no command /jion. Did you mean /join?"),
             ("/join\n", "-- What? Like this: /join #room"),
             ("/join two words\n", "-- A room name cannot hold spaces; use _ or - instead."),
-            ("/who #never-there\n", "-- There is no such room."),
+            ("/who #never-there\n", "-- There is no room #never-there."),
             ("/leave #never-there\n", "-- You are not in #never-there."),
             ("/help\n", "leave; so does qqq"),
         ]:
@@ -240,10 +240,14 @@ class TestTerminal:
         terminal.until_bottom("Server: ")
         terminal.type("127.0.0.1\n")
         terminal.until_bottom("Port [9999]: ")
-        terminal.type(f"{shared_daemon.port}\n")
-        terminal.until(lambda seen: any(row.startswith("Looking for a server") for row in seen.rows))
-        early = ["yes", "wrong", shared_daemon.join_password, "register", "line-11"]
-        terminal.type("".join(f"{answer}\n" for answer in early))
+        shared_daemon.tell(signal.SIGSTOP)  # it does not answer before everything has been typed
+        try:
+            terminal.type(f"{shared_daemon.port}\n")
+            terminal.until(lambda seen: any(row.startswith("Looking for a server") for row in seen.rows))
+            early = ["yes", "wrong", shared_daemon.join_password, "register", "line-11"]
+            terminal.type("".join(f"{answer}\n" for answer in early))
+        finally:
+            shared_daemon.tell(signal.SIGCONT)
         terminal.until_row("-- line-11 joined")
         assert shared_daemon.join_password not in "\n".join(terminal.rows)
         terminal.type("qqq\n")

@@ -315,6 +315,21 @@ async def test_who_has_not_joined_hears_that_there_is_something(tmp_path: Path) 
         assert news(tama) == news(budi) == []
 
 
+async def test_who_takes_nothing_hears_of_it_later_and_once(tmp_path: Path) -> None:
+    """However much a slow session is owed already, the news is not lost; nor is it said for every message."""
+    async with two_people(tmp_path) as (stage, tama, sari):
+        (session,) = stage.chat.sessions.of_user("sari") if stage.chat.sessions is not None else ()
+        session.connection.backlog = lambda lane: 1 << 20
+        await tama.open_direct("sari")
+        await tama.whisper(ROOM, "halo", "tama", "sari")
+        await tama.whisper(ROOM, "masih di sana?", "tama", "sari")
+        assert news(sari) == [(ROOM, "tama")]
+        await sari.open_direct("tama")
+        await sari.request_leave(ROOM)
+        await tama.whisper(ROOM, "sudah pergi?", "tama", "sari")
+        assert news(sari) == [(ROOM, "tama")] * 2
+
+
 async def test_the_other_ones_confirmation_counts(tmp_path: Path) -> None:
     """Delivered to one of one, and who it is can be asked."""
     async with two_people(tmp_path) as (stage, tama, sari):

@@ -46,7 +46,9 @@ LOOK_EVERY_S = 0.25
 PROMPT_S = 4.0  # from saying something until everybody was shown it, on a link that loses a few
 PROBE_LOSS = 0.15
 REST_S = 20.0
-MAX_RESTING_DATAGRAMS = 8  # from one member, in REST_S: a keepalive or two, and what acknowledges their answers
+MAX_RESTING_DATAGRAMS = (
+    12  # from one member, in REST_S: a keepalive, a question about a new head with its copies, and ACKs
+)
 CLEAN = Conditions(delay=0.025)
 
 

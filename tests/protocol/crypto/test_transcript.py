@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bisik_protocol.crypto import transcript
+from bisik_protocol.crypto import primitives
 from bisik_protocol.crypto.primitives import sha256
 from bisik_protocol.crypto.transcript import Th1Fields, Th2Fields, Th3Fields, transcript_hash
 from tests.protocol.crypto.exchange import Exchange, kex_content
@@ -94,7 +94,7 @@ def test_what_is_hashed_is_what_was_on_the_wire(monkeypatch: pytest.MonkeyPatch)
         hashed.append(data)
         return sha256(data)
 
-    monkeypatch.setattr(transcript, "sha256", recording_sha256)
+    monkeypatch.setattr(primitives, "sha256", recording_sha256)
     exchange = Exchange()
     secrets = exchange.finish()
     kex = kex_content(exchange.kex)
