@@ -38,7 +38,7 @@ def test_scripts_speak_to_one_person(pair: list[Path]) -> None:
     sent = bisik("send", "--home", one, "--json", f"@{you}", "hanya untukmu")
     assert json_lines(sent.stdout)[0]["room"] == f"@{you}"
     for words in (
-        ("tail", "--json", "--count", "1", "--home", other),
+        ("tail", "--json", "--count", "1", "--room", f"@{me}", "--home", other),
         ("history", "--json", f"@{me}", "--home", other),
         ("search", "--json", "untukmu", "--home", other),
     ):

@@ -114,7 +114,7 @@ class TestTerminal:
             ("/jion #x\n", "-- There is no command /jion. Did you mean /join?"),
             ("/join\n", "-- What? Like this: /join #room"),
             ("/join two words\n", "-- A room name cannot hold spaces; use _ or - instead."),
-            ("/who #never-there\n", "-- There is no such room."),
+            ("/who #never-there\n", "-- There is no room #never-there."),
             ("/leave #never-there\n", "-- You are not in #never-there."),
             ("/help\n", "leave; so does qqq"),
         ]:
