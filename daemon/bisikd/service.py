@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -38,8 +38,9 @@ from bisikd.chat import Chat, missing_devices
 from bisikd.console import Console
 from bisikd.draining import Draining
 from bisikd.errors import BisikdError
-from bisikd.invitation import Ready, invite_as_json, invites_as_json, made_invite, ready_of
-from bisikd.invites import Invites, open_invites, wanted_invite
+from bisikd.invitation import Ready, ready_of
+from bisikd.invites import Invites, open_invites
+from bisikd.inviting import Inviting
 from bisikd.journald import Happening, JournalSocket
 from bisikd.log import IndexDamaged, Log, LogDamaged, LogFull, parse_keep
 from bisikd.logkeys import keep_server_keys, load_auditor
@@ -60,8 +61,6 @@ if TYPE_CHECKING:
     import socket
 
     from bisikd.config import Configuration, Settings
-
-T = TypeVar("T")
 
 COOKIE_KEY_BYTES: Final = 32
 HOUSEKEEPING_S: Final = 10.0
@@ -215,12 +214,9 @@ class Service:
         self._draining = Draining(self._chat, self._stop_asked.set)
         self._commands: Commands = {
             "status": self._status,
-            "invite": self._invite,
-            "invite-new": self._new_invite,
-            "invites": self._list_invites,
-            "invite-revoke": self._revoke_invite,
             "reload": self._reload,
             "drain": self._drain,
+            **Inviting(self._chat, state, self._ready).commands(),
             **Administration(self._chat).commands(),
             **Accounts(self._chat.doorkeeper, self._put_out).commands(),
         }
@@ -435,30 +431,6 @@ class Service:
         words = "Draining: nobody new, no new messages, and an end when everybody has what was stored."
         self._console.note(words, Happening.DRAINING)
         return self._draining.begin(self._work, request.get("within_s"))
-
-    async def _invite(self, request: dict[str, Any]) -> dict[str, str]:
-        if request.get("renew") is True:
-            await self._blocking.hashing(self._opened.state.rotate_join_password)
-        return self._ready().as_json()
-
-    async def _new_invite(self, request: dict[str, Any]) -> dict[str, Any]:
-        wanted = wanted_invite(request)
-        record, secret = await self._change_invites(lambda: self._opened.invites.create(wall_clock_ms(), **wanted))
-        return made_invite(self._ready(), record, secret, wall_clock_ms())
-
-    async def _list_invites(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        return invites_as_json(self._opened.invites, wall_clock_ms())
-
-    async def _revoke_invite(self, request: dict[str, Any]) -> dict[str, Any]:
-        record = await self._change_invites(lambda: self._opened.invites.revoke(str(request.get("id") or "")))
-        return invite_as_json(record, wall_clock_ms())
-
-    async def _change_invites(self, change: "Callable[[], T]") -> "T":
-        async with self._chat.doorkeeper.accounts:  # nobody counts a use meanwhile
-            try:
-                return await self._blocking.writing(change)
-            except OSError as error:
-                raise BisikdError(f"It could not be written ({error.strerror or error}); nothing changed.") from None
 
     async def _status(self, request: dict[str, Any]) -> dict[str, Any]:
         now = trio.current_time()
