@@ -321,7 +321,8 @@ async def _inclusion(session: "Session", request: GetInclusion) -> Reply:
 
 
 def _no_room(name: str) -> Refusal:
-    return Refusal(Code.ROOM_INVALID, f"There is no room {name}.")
+    what = "such conversation" if is_direct(name) else f"room {name}"  # its name in the log tells people nothing
+    return Refusal(Code.ROOM_INVALID, f"There is no {what}.")
 
 
 def _room_name(text: str) -> str:
