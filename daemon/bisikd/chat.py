@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from bisik_protocol.chat.messages import CONTROL_LANE, Code, DirectNews, Entry, encode
+from bisik_protocol.chat.messages import CONTROL_LANE, Code, DirectNews, Entry, Presence, encode
 from bisik_protocol.chat.statements import Statement
 from bisikd.admission import Doorkeeper
 from bisikd.config import Limits
@@ -138,7 +138,7 @@ class Chat:
         return {user.name for user in self.directs.people(room.name)} if room.direct else room.presence.stored
 
     def _on_direct(self, room: Room) -> None:
-        """Something was said there: the sessions of both that have not joined hear that there is something."""
+        """Something was said there: the sessions of both that do not read it hear that there is something."""
         if room.head == 1:
             self.directs.on_begun(room.name)
         people = list(self.directs.people(room.name))
@@ -147,7 +147,9 @@ class Chat:
             called = self.directs.other_name(user, room.name) if other is None else other.name
             news = encode(DirectNews(room.name, called))
             for session in () if self.sessions is None else self.sessions.of_user(user.name):
-                if room.name not in session.rooms and room.name not in session.told_of:
+                member = session.rooms.get(room.name)
+                reads = member is not None and member.presence is not Presence.WRITER
+                if not reads and room.name not in session.told_of:
                     session.told_of |= {room.name}
                     session.connection.send(CONTROL_LANE, news)
 

@@ -315,6 +315,22 @@ async def test_who_has_not_joined_hears_that_there_is_something(tmp_path: Path) 
         assert news(tama) == news(budi) == []
 
 
+async def test_who_only_writes_there_hears_that_there_is_something(tmp_path: Path) -> None:
+    """Another program of the same home may have begun it, so that this one knows of nothing but a post to send."""
+    async with two_people(tmp_path) as (stage, tama, sari):
+        second = await stage.member("sari", 1)
+        await tama.open_direct("sari")
+        await second.open_direct("tama", Presence.WRITER)
+        await tama.whisper(ROOM, "halo", "tama", "sari")
+        assert news(second) == [(ROOM, "tama")]
+        await second.request_leave(ROOM)
+        await second.open_direct("tama")
+        assert second.opened(ROOM, 1) == ["halo"]
+        await tama.whisper(ROOM, "masih?", "tama", "sari")
+        assert news(second) == [(ROOM, "tama")]
+        assert news(sari) == [(ROOM, "tama")]
+
+
 async def test_who_takes_nothing_hears_of_it_later_and_once(tmp_path: Path) -> None:
     """However much a slow session is owed already, the news is not lost; nor is it said for every message."""
     async with two_people(tmp_path) as (stage, tama, sari):

@@ -59,6 +59,7 @@ class Member:
         self._scope = trio.CancelScope()
         self._leaving = trio.Event()
         self._may_read = trio.Event()
+        self._sealing = 0  # what is being said, and not accepted yet
         self._alive = trio.Event()
         self._nursery: trio.Nursery | None = None
 
@@ -174,6 +175,13 @@ class Member:
 
     async def _queue(self, room: str, text: str, chat: Chat) -> int:
         """What cannot be sealed yet is tried again, as a person would."""
+        self._sealing += 1
+        try:
+            return await self._queue_again(room, text, chat)
+        finally:
+            self._sealing -= 1
+
+    async def _queue_again(self, room: str, text: str, chat: Chat) -> int:
         while True:
             try:
                 return await chat.queue(room, text)
@@ -303,6 +311,8 @@ class Member:
     def unrest(self) -> str | None:
         """What keeps it from being at rest though nothing is missing, in words."""
         rest = None if self.connection is None else unsent(self.connection)
+        if self._sealing:
+            rest = "something is to be said that could not be sealed yet"
         return None if rest is None else f"{self.label}: {rest}"
 
     def address(self) -> Address | None:

@@ -1,6 +1,7 @@
 """The daemon's disk: a log that survives what kills the daemon, and what a disk may do to those who trust it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bisik_protocol.chat.messages import Entry, decode_entry_untrusted
@@ -42,5 +43,10 @@ class Mounted:
         self._process = process
 
     def __getattr__(self, name: str) -> Any:
+        found = getattr(self._log, name)
+        return partial(self._touch, name, found) if callable(found) else found
+
+    def _touch(self, name: str, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """A task that was about to run when its process died may still ask a worker for this; no worker does it."""
         assert self._process.alive or name == "close", "a dead daemon touched the disk"
-        return getattr(self._log, name)
+        return method(*arguments, **options)

@@ -86,6 +86,7 @@ class World:
         self.members: list[Member] = []
         self.nursery: trio.Nursery
         self._failure: BaseException = AssertionError
+        self._healed = False
         self._failed = trio.Event()
         self.settled_s = 0.0
         self.virtual_s = 0.0
@@ -122,7 +123,7 @@ class World:
                     if attacker is not None:
                         nursery.start_soon(attacker.run)
                     for number, say in enumerate(plan.says):
-                        self._at(say.time, self._say, say.who, say.room, say.size, number)
+                        self._at(say.time, self._say_as_planned, say.who, say.room, say.size, number)
                     for fault in plan.faults:
                         nursery.start_soon(self._happen, fault)
                     with trio.move_on_after(plan.length):
@@ -130,6 +131,7 @@ class World:
                     trouble.cancel()
             if attacker is not None:
                 attacker.stop()
+            self._healed = True
             self._heal()
             await self._settle()
             await self._probe()
@@ -150,6 +152,11 @@ class World:
 
     def _at(self, time: float, act: Callable[..., None], *arguments: object) -> None:
         self.network.at(time, lambda: act(*arguments))
+
+    def _say_as_planned(self, who: int, room: str, size: int, number: int) -> None:
+        """Where datagrams came to their end before time did, what was still to be said falls away."""
+        if not self._healed:
+            self._say(who, room, size, number)
 
     def _say(self, who: int, room: str, size: int, number: int) -> None:
         member = self.members[who]
