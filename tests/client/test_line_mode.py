@@ -106,7 +106,7 @@ class TestTerminal:
         home = member(shared_daemon, "line-4", tmp_path / "a", 64)
         terminal = self.in_room(terminals, home, "#l4")
         # Who is there is what is stored.
-        terminal.until(lambda seen: any(re.fullmatch(r"\d\d:\d\d -- line-4 joined", row) for row in seen.rows))
+        terminal.until(lambda seen: any(re.fullmatch(r"\d\d:\d\d (#l4 )?-- line-4 joined", row) for row in seen.rows))
         for typed, seen in [
             ("/who\n", "   line-4"),
             ("/me waves\n", "* line-4 waves"),
