@@ -21,7 +21,17 @@ import trio
 from bisik.checkpoints import LogAlarm
 from bisik.conversation import Conversation
 from bisik.directs import room_name
-from bisik.errors import BisikError, HomeError, LogMismatch, Nonsense, NoRecipients, Refused, Unreachable, WrongUsage
+from bisik.errors import (
+    BisikError,
+    HomeError,
+    LogMismatch,
+    Nonsense,
+    NoRecipients,
+    NotKnown,
+    Refused,
+    Unreachable,
+    WrongUsage,
+)
 from bisik.events import ChatEvent, Event, LinkState, Message, Notice, OwnMessage, QueuedMessage, Receipt
 from bisik.gate import REPLY_S, arrive, device_of
 from bisik.history import Archive
@@ -203,6 +213,9 @@ class Chat(Moderating):
             reply = await self._ask(partial(messages.GetDirect, name=label[1:]))
             if not isinstance(reply, messages.Direct):
                 _no(reply)
+            if reply.name != label[1:]:  # a person decides whom they speak to, and not the server
+                words = _("The server says that {name} is called {called} now. If that is so: /msg {called}")
+                raise NotKnown(words.format(name=label[1:], called=reply.name))
             try:
                 self._conversation.direct_rooms.learn_untrusted(reply.room, reply.name)
             except RemoteProtocolError as error:

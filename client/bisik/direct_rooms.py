@@ -194,6 +194,14 @@ class DirectRooms:
         if name == self._me:
             asked.ours = reply
         else:
+            before = self._somebody_else(asked.room, reply)
+            if before is not None:
+                sentence = _(
+                    "The server says that {name} is {called} now, and shows none of the devices that {name} had."
+                    " Nothing is sent."
+                )
+                self._give_up(asked.room, sentence.format(name=before, called=reply.name))
+                return
             asked.theirs = reply
             self.learn_untrusted(asked.room, reply.name)
         if asked.ours is None or asked.theirs is None or asked.room not in self._asking:
@@ -203,6 +211,16 @@ class DirectRooms:
                 self._ask_for_names(asked, keys.name, VerifyKey.from_modulus_untrusted(each.device).key_hash)
         if not asked.unknown:
             self._judge(asked)
+
+    def _somebody_else(self, room: str, keys: SealingKeys) -> str | None:
+        """Whom the server puts another person in the place of, if it does: names are its word, keys are not."""
+        known = recipient_devices(self._store, room).difference(self._store.devices_of(self._me))
+        if not known.isdisjoint(VerifyKey.from_modulus_untrusted(each.device).key_hash for each in keys.keys):
+            return None
+        owners = [author for device in known if (author := self._authors.get(device)) is not None]
+        if any(keys.name == owner.name or keys.name in owner.former_names for owner in owners):
+            return None  # all of their devices are new ones, which the person is told
+        return next((owner.name for owner in owners), None)
 
     def _ask_for_names(self, asked: _Asked, name: str, key_hash: bytes) -> None:
         """A device that is known under another name: its owner may have been renamed."""

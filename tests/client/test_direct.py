@@ -166,6 +166,27 @@ class TestTalking:
         two.say(two.tama, "masih di sana?")
         assert {event.room for event in drain(two.tama) if isinstance(event, Message)} == {"@wati"}
 
+    @pytest.mark.parametrize("told_first", [True, False])
+    def test_nobody_is_put_in_anothers_place_by_a_new_name(self, told_first: bool) -> None:
+        """A server that says that Sari is called Budi now, and shows Budi's devices: nothing is sealed to those."""
+        two = Two()
+        budi = make(two.daemon, "budi", 2)
+        two.wires.append(Wire(budi, two.daemon, seed=2))
+        two.settle()
+        two.open(two.tama, "budi")
+        two.open(two.tama, "sari")
+        two.say(two.tama, "halo")
+        drain(two.tama)
+        before = recipient_devices(two.tama._store, ROOM)
+        two.daemon.names["sari"] = "budi"
+        if told_first:
+            two.tama.direct_rooms.learn_untrusted(ROOM, "budi")
+        two.tama.direct_rooms.ask_keys(ROOM)
+        two.settle()
+        assert any("shows none of the devices that sari had" in text for text in notices(drain(two.tama)))
+        assert recipient_devices(two.tama._store, ROOM) == before
+        assert device_key(2).public.key_hash not in before
+
 
 class TestOffline:
     def test_the_first_message_needs_a_connection(self) -> None:
