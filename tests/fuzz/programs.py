@@ -32,6 +32,16 @@ def _admitted() -> tuple[Conversation, Wire]:
     return conversation, wire
 
 
+def _hear(conversation: Conversation, data: bytes) -> None:
+    """What the script has a daemon say, to the first thing that is wrong with it."""
+    try:
+        for lane, message in split(data):
+            conversation.messages_to_send()
+            conversation.receive_message_untrusted(lane % 8, message, now=0.0)
+    finally:
+        drain(conversation)
+
+
 def _conversation(data: bytes) -> None:
     """A daemon that says anything on any lane, to a client that has just greeted it, and to one in a room."""
     daemon = FakeDaemon()
@@ -39,12 +49,7 @@ def _conversation(data: bytes) -> None:
     greeting = Conversation(name="tama", device=device_key(), store=Store(None), reader="fuzz")
     greeting.on_connected(b"channel binding", SERVER)
     for conversation in (greeting, _admitted()[0]):
-        try:
-            for lane, message in split(data):
-                conversation.messages_to_send()
-                conversation.receive_message_untrusted(lane % 8, message, now=0.0)
-        finally:
-            drain(conversation)
+        _hear(conversation, data)
 
 
 @cache
@@ -85,12 +90,7 @@ def _direct(data: bytes) -> None:
     """A daemon that says anything to somebody who asks it for the keys of two people and opens what they said."""
     conversation = _alone("tama", "sari", 0)
     conversation.on_connected(b"channel binding", SERVER)
-    try:
-        for lane, message in split(data):
-            conversation.messages_to_send()
-            conversation.receive_message_untrusted(lane % 8, message, now=0.0)
-    finally:
-        drain(conversation)
+    _hear(conversation, data)
 
 
 @cache
