@@ -96,6 +96,16 @@ def test_the_wrong_password_opens_nothing(tmp_path: Path) -> None:
     assert "horse" not in str(refused.value)
 
 
+@pytest.mark.parametrize(("at", "value"), [(8, 513 * 1024), (8, 7), (12, 11), (12, 0)])
+def test_a_file_cannot_ask_for_more_work_than_a_backup_needs(tmp_path: Path, at: int, value: int) -> None:
+    """Its header is believed before anything is authentic: it must not cost the machine its memory, or a day."""
+    path = sealed(tmp_path / "b", b"hello")
+    content = path.read_bytes()
+    path.write_bytes(content[:at] + value.to_bytes(4) + content[at + 4 :])
+    with pytest.raises(BackupError, match="no backup asks for such a key"):
+        SealedReader(path, PASSWORD)
+
+
 def test_two_backups_of_the_same_have_nothing_in_common(tmp_path: Path) -> None:
     """A fresh salt, so a fresh key, each time: no nonce is ever used twice under one."""
     one, two = (sealed(tmp_path / name, bytes(1000)).read_bytes() for name in ("one", "two"))

@@ -31,8 +31,8 @@ MAGIC: Final = b"bisikbk1"
 SALT_BYTES: Final = 16
 CHUNK_BYTES: Final = 64 * 1024
 TAG_BYTES: Final = 16
-MAX_MEMORY_KIB: Final = 4 * 1024 * 1024  # what a file that somebody else made may ask of this machine
-MAX_PASSES: Final = 100
+MAX_MEMORY_KIB: Final = 512 * 1024  # what a file that somebody else made, or that is damaged, may ask of this machine
+MAX_PASSES: Final = 10
 BACKUP_COST: Final = Cost(memory_kib=128 * 1024, passes=3, lanes=1)  # guessed at leisure by whoever finds the file
 
 _HEADER: Final = struct.Struct(f">8sII{SALT_BYTES}s")

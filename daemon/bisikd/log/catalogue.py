@@ -81,6 +81,8 @@ class Catalogue:
             self._rooms[room], self._heads[room], self._present[room] = number, head, {}
             self._floors[room] = floor
         for number, seq, place in presence:
+            if number not in names:
+                raise self._misled()
             self._present[names[number]][self._name_at(place)] = seq
 
     def _room_at(self, place: Place) -> str:

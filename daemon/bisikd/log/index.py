@@ -166,7 +166,7 @@ class Index:
         """The number here of a key, new or not."""
         row = self._database.execute("SELECT id FROM authors WHERE key_hash = ?", (key_hash,)).fetchone()
         if row is not None:
-            return int(row[0])
+            return _number(row[0])
         return self._inserted(self._database.execute("INSERT INTO authors (key_hash) VALUES (?)", (key_hash,)))
 
     def add_leaves(self, first: int, segment: int, rows: Sequence[tuple[int, bytes]]) -> None:
@@ -251,12 +251,12 @@ class Index:
 
     def watermark(self) -> Watermark | None:
         row = self._database.execute(
-            "SELECT segment, header_hash, offset, grp, counter, tree FROM watermark"
+            "SELECT segment, offset, grp, counter, header_hash, tree FROM watermark"
         ).fetchone()
         if row is None:
             return None
-        segment, header_hash, offset, group, counter, tree = row
-        return Watermark(segment, header_hash, Position(offset, group, counter), Frontier.from_bytes(tree))
+        (segment, *position), header_hash, tree = _numbers(row[:4]), _bytes(row[4]), _bytes(row[5])
+        return Watermark(segment, header_hash, Position(*position), Frontier.from_bytes(tree))
 
     def checkpoint(self) -> Place | None:
         return self._place("SELECT segment, offset FROM checkpoint", ())
@@ -265,13 +265,13 @@ class Index:
         """Each room's number, where its name is, its newest sequence number, and up to which nothing is kept."""
         newest = "SELECT seq FROM entries WHERE room = id ORDER BY seq DESC LIMIT 1"
         query = f"SELECT id, segment, offset, coalesce(({newest}), floor), floor FROM rooms ORDER BY id"  # noqa: S608
-        rows = self._database.execute(query)
+        rows = map(_numbers, self._database.execute(query))
         return [(room, Place(segment, offset), seq, floor) for room, segment, offset, seq, floor in rows]
 
     def dropped(self) -> int:
         """Up to which segment nothing is kept, as far as the index knows."""
         row = self._database.execute("SELECT segment FROM dropped").fetchone()
-        return 0 if row is None else int(row[0])
+        return 0 if row is None else _number(row[0])
 
     def tip(self, room: int, key_hash: bytes) -> Place | None:
         """What was kept of a chain whose statements are gone."""
@@ -286,7 +286,7 @@ class Index:
     def leaf(self, room: int, seq: int) -> int | None:
         """The number, from 0, of an entry's leaf in the tree."""
         row = self._database.execute("SELECT leaf FROM entries WHERE room = ? AND seq = ?", (room, seq)).fetchone()
-        return None if row is None else int(row[0])
+        return None if row is None else _number(row[0])
 
     def subtree(self, level: int, number: int) -> bytes:
         """The root of the complete subtree of 2**level leaves from leaf number * 2**level on.
@@ -307,7 +307,7 @@ class Index:
             rows = self._database.execute(query, (level, first, first + count)).fetchall()
         if len(rows) != count:
             raise sqlite3.DatabaseError("hashes of the tree are missing")
-        return [row[0] for row in rows]
+        return [_bytes(row[0]) for row in rows]
 
     def entries_after(self, room: int, after: int, count: int) -> list[tuple[int, Place]]:
         """Sequence number and place of the next entries, rising."""
@@ -315,7 +315,7 @@ class Index:
             "SELECT seq, segment, offset FROM entries JOIN leaves USING (leaf) "
             "WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?"
         )
-        rows = self._database.execute(query, (room, after, count))
+        rows = map(_numbers, self._database.execute(query, (room, after, count)))
         return [(seq, Place(segment, offset)) for seq, segment, offset in rows]
 
     def statement(self, room: int, key_hash: bytes, author_seq: int | None) -> tuple[int, int] | None:
@@ -326,16 +326,38 @@ class Index:
             row = self._database.execute(f"{query} ORDER BY author_seq DESC LIMIT 1", (room, key_hash)).fetchone()
         else:
             row = self._database.execute(f"{query} AND author_seq = ?", (room, key_hash, author_seq)).fetchone()
-        return None if row is None else (row[0], row[1])
+        return None if row is None else (_number(row[0]), _number(row[1]))
 
     def device(self, key_hash: bytes) -> Place | None:
         return self._place("SELECT segment, offset FROM devices WHERE key_hash = ?", (key_hash,))
 
     def presence(self) -> list[tuple[int, int, Place]]:
         """Room and number of each entry by which someone joined who has not left, and where their name is."""
-        rows = self._database.execute("SELECT room, seq, segment, offset FROM presence ORDER BY room, seq")
+        query = "SELECT room, seq, segment, offset FROM presence ORDER BY room, seq"
+        rows = map(_numbers, self._database.execute(query))
         return [(room, seq, Place(segment, offset)) for room, seq, segment, offset in rows]
 
     def _place(self, query: str, parameters: Sequence[object]) -> Place | None:
         row = self._database.execute(query, parameters).fetchone()
-        return None if row is None else Place(*row)
+        return None if row is None else Place(*_numbers(row))
+
+
+# What SQLite hands out of a damaged file need not be what its columns were declared to hold.
+
+
+def _number(value: object) -> int:
+    """Raises sqlite3.DatabaseError if this is none."""
+    if not isinstance(value, int):
+        raise sqlite3.DatabaseError("the index holds something else where a number was written")
+    return value
+
+
+def _numbers(row: Iterable[object]) -> tuple[int, ...]:
+    return tuple(map(_number, row))
+
+
+def _bytes(value: object) -> bytes:
+    """Raises sqlite3.DatabaseError if this is none."""
+    if not isinstance(value, bytes):
+        raise sqlite3.DatabaseError("the index holds something else where bytes were written")
+    return value

@@ -111,7 +111,36 @@ def bad_watermark(path: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("damage", [garbage, cut, newer, misleading, bad_watermark])
+def another_type(path: Path, table: str, column: str, value: object) -> None:
+    """What a flipped bit in a row's header does: the value is of a type that its column never takes."""
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        loosened = "UPDATE sqlite_master SET sql = replace(replace(sql, ' NOT NULL', ''), ' INTEGER,', ',')"
+        database.execute(loosened)
+    database.close()
+    with sqlite3.connect(path) as database:
+        database.execute(f"UPDATE {table} SET {column} = ?", (value,))  # noqa: S608 # of the tests
+    database.close()
+
+
+def no_place(path: Path) -> None:
+    another_type(path, "rooms", "offset", None)
+
+
+def text_for_a_hash(path: Path) -> None:
+    another_type(path, "watermark", "tree", "text")
+
+
+def no_such_room(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE presence SET room = 77 WHERE room = 1")
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [garbage, cut, newer, misleading, bad_watermark, no_place, text_for_a_hash, no_such_room],
+)
 def test_an_index_that_cannot_be_used_is_made_anew(directory: Path, damage: Callable[[Path], None]) -> None:
     """Whatever is wrong with it, the start succeeds and nothing is missing."""
     before = open_real(directory)
