@@ -101,7 +101,7 @@ class Index:
             return cls._prepare(path)
         except sqlite3.OperationalError:
             raise  # no permission, no room: deleting would not help
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter where SQLite quotes a damaged schema
             for suffix in ("", "-wal", "-shm"):
                 with suppress(FileNotFoundError):
                     path.with_name(path.name + suffix).unlink()

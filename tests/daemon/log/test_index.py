@@ -137,10 +137,20 @@ def no_such_room(path: Path) -> None:
     database.close()
 
 
+def schema_of_another_alphabet(path: Path) -> None:
+    """SQLite quotes it when it complains, and Python cannot read the complaint."""
+    content = path.read_bytes()
+    assert content.count(b"tabledevices") == 1
+    path.write_bytes(content.replace(b"tabledevices", b"table\x80\xff\xfeices"))
+
+
 @pytest.mark.parametrize(
     "damage",
-    [garbage, cut, newer, misleading, bad_watermark, no_place, text_for_a_hash, no_such_room],
-)
+    [
+        garbage, cut, newer, misleading, bad_watermark, no_place, text_for_a_hash, no_such_room,
+        schema_of_another_alphabet,
+    ],
+)  # fmt: skip
 def test_an_index_that_cannot_be_used_is_made_anew(directory: Path, damage: Callable[[Path], None]) -> None:
     """Whatever is wrong with it, the start succeeds and nothing is missing."""
     before = open_real(directory)
