@@ -14,12 +14,14 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
 from typing import Any
 
 from bisik_protocol.crypto.handshake_client import ClientHandshake
 from bisik_protocol.wire.handshake import TYPE_RETRY
 
 BATCH = 50  # datagrams between two looks at the clock
+UNDER_WAY = 20  # handshakes that wait for their cookie, so that a server that takes its time is knocked at as often
 
 
 def packet_head(source: bytes, target: bytes, source_port: int, port: int, length: int) -> bytes:
@@ -64,15 +66,19 @@ def knock(order: dict[str, Any]) -> dict[str, Any]:
         socks.append(sock)
     began = time.monotonic()
     sent = failed = 0
+    under_way: deque[tuple[socket.socket, ClientHandshake]] = deque()
     while time.monotonic() < began + order["budget_s"]:
         sock = socks[sent % len(socks)]
         handshake = ClientHandshake(os.urandom, fingerprint)
         try:
             sock.sendto(handshake.hello(), server)
-            handshake.receive_retry_untrusted(next_retry(sock))
-            handshake.start_exchange()
-            for part in handshake.kex():
-                sock.sendto(part, server)
+            under_way.append((sock, handshake))
+            if len(under_way) > UNDER_WAY:
+                sock, handshake = under_way.popleft()
+                handshake.receive_retry_untrusted(next_retry(sock))
+                handshake.start_exchange()
+                for part in handshake.kex():
+                    sock.sendto(part, server)
         except OSError:
             failed += 1
         sent += 1
