@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bisik.errors import IdentityMismatch as IdentityMismatch
     from bisik.errors import LogMismatch as LogMismatch
     from bisik.errors import NotKnown as NotKnown
+    from bisik.errors import NotOnDisk as NotOnDisk
     from bisik.errors import NotStored as NotStored
     from bisik.errors import Refused as Refused
     from bisik.errors import Unreachable as Unreachable
@@ -35,6 +36,7 @@ _HOMES = {
     "IdentityMismatch": "bisik.errors",
     "LogMismatch": "bisik.errors",
     "NotKnown": "bisik.errors",
+    "NotOnDisk": "bisik.errors",
     "NotStored": "bisik.errors",
     "Refused": "bisik.errors",
     "Unreachable": "bisik.errors",

@@ -28,6 +28,7 @@ from bisik.errors import (
     Nonsense,
     NoRecipients,
     NotKnown,
+    NotOnDisk,
     Refused,
     Unreachable,
     WrongUsage,
@@ -129,8 +130,11 @@ class Chat(Moderating):
     async def queue(self, room: str, text: str, *, kind: Literal["say", "act"] = "say") -> int:
         """Put something into the outbox, and return its id there once it is on disk.
 
-        In a direct room it is sealed first; where that cannot be, nothing is kept, and the sentence says so. Raises
-        WrongUsage, for a first message to somebody also Unreachable and Refused.
+        It is on its way before that, for disks are slow: where the power fails meanwhile, this home has forgotten
+        what the server may have stored, and hears it from there. In a direct room it is sealed first; where that
+        cannot be, nothing is kept, and the sentence says so. Raises WrongUsage; HomeError where nothing could be
+        kept, and NotOnDisk where it was and the disk then failed; for a first message to somebody also Unreachable
+        and Refused.
         """
         label = room_name(room)
         text = _sayable(text, MAX_SEALED_TEXT_BYTES if is_direct(label) else MAX_TEXT_BYTES)
@@ -148,6 +152,10 @@ class Chat(Moderating):
         self._conversation.reader.put_side(OwnMessage(state="queued", room=name, outbox_id=outbox_id))
         self._news.tell()
         self._link.kick()
+        try:
+            await trio.to_thread.run_sync(self._conversation.outbox.sync)
+        except HomeError as error:
+            raise NotOnDisk(outbox_id, str(error)) from error
         return outbox_id
 
     @property

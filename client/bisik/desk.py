@@ -11,7 +11,7 @@ import trio
 
 from bisik.chat import Chat
 from bisik.directs import room_name
-from bisik.errors import BisikError, WrongUsage
+from bisik.errors import BisikError, NotOnDisk, WrongUsage
 from bisik.events import ChatEvent, Event, Message, Notice
 from bisik.i18n import _
 from bisik.moderation_desk import MODERATOR_ACTIONS, ModeratorAction
@@ -91,6 +91,8 @@ class Desk:
         """What cannot be put into the outbox is given back to the person."""
         try:
             await self._chat.queue(room, text, kind="act" if act else "say")
+        except NotOnDisk:
+            raise
         except BisikError:
             self._front.give_back(room, line)
             raise

@@ -26,6 +26,18 @@ class HomeError(BisikError):
     """The home directory, or something in it, cannot be used."""
 
 
+class NotOnDisk(HomeError):  # noqa: N818
+    """The disk failed under the outbox. What was said is on its way all the same, so it is not to be said again."""
+
+    def __init__(self, outbox_id: int, problem: str) -> None:
+        self.outbox_id = outbox_id
+        super().__init__(
+            _("{problem} What you said is on its way, but would be lost if this machine stopped now.").format(
+                problem=problem
+            )
+        )
+
+
 class NotKnown(BisikError):  # noqa: N818
     """This home has no account on the server in question, so there is nobody to log in as."""
 

@@ -96,13 +96,14 @@ class Outbox:
     def enqueue(
         self, room: str, text: str, *, kind: Kind = Kind.SAY, time_ms: int, checkpoint: bytes | None = None
     ) -> int:
-        """Number, sign and keep a message; it is on disk when this returns its id. For worker threads too.
+        """Number, sign and keep a message; its id. For worker threads too.
 
-        In a direct room it is sealed to the devices that are known. Raises NoRecipients where none are.
+        It survives this process, and the machine once `sync` has returned. In a direct room it is sealed to the
+        devices that are known. Raises NoRecipients where none are.
         """
         said = Said(room=room, kind=kind, text=text, time=time_ms, checkpoint=checkpoint)
         kept = (kind.value, text) if is_direct(room) else (None, None)
-        with self._store.writing_to_disk() as connection:
+        with self._store.writing_in_worker() as connection:
             seq, previous = _chain(connection, room)
             encoded, signature = self._sign(connection, said, seq + 1, previous)
             digest = statement_hash(encoded)
@@ -113,6 +114,10 @@ class Outbox:
             ).fetchone()
             _set_chain(connection, room, seq + 1, digest)
         return int(row[0])
+
+    def sync(self) -> None:
+        """Return once everything that was enqueued is on the disk. Raises HomeError. For worker threads too."""
+        self._store.sync()
 
     def queued(self, room: str, *, after_seq: int = 0, limit: int = -1) -> list[Queued]:
         """What waits in a room, in order."""

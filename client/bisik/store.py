@@ -1,10 +1,11 @@
 """The database of one profile: its connections, its tables, and what a reader has read.
 
-SQLite in WAL mode, because several processes share a home and any of them may be killed at any time. Two connections:
-one for what may be lost with the power (a cursor: a message is shown again), used in the event loop, and one that
-waits for the disk, for what may not (the outbox), used in worker threads. The outbox's rules are in `outbox`.
+SQLite in WAL mode, because several processes share a home and any of them may be killed at any time. A commit
+survives that and does not wait for the disk; what must survive the power too (the outbox) is followed by `sync`. Two
+connections: one for the event loop, one for worker threads. The outbox's rules are in `outbox`.
 """
 
+import os
 import sqlite3
 import threading
 import time
@@ -114,6 +115,8 @@ _SCHEMA: Final = (
 
 Link = tuple[int, bytes]  # sequence number and hash of a statement
 
+_sync_data = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have only the latter
+
 
 class Store:
     """Open it, use it, close it. Every method raises HomeError where the database cannot be used."""
@@ -121,18 +124,18 @@ class Store:
     def __init__(self, path: Path | None) -> None:
         """With None it lives in memory, for tests and simulations."""
         self._path = path
-        self._durable_lock = threading.Lock()
+        self._workers_lock = threading.Lock()
         with self._problems():
             if path is not None:
                 make_private_directory(path.parent)
-            self._connection = self._connect("NORMAL")
-            self._durable = self._connect("FULL") if path is not None else self._connection
+            self._connection = self._connect()
+            self._workers = self._connect() if path is not None else self._connection
             self._create()
 
     def close(self) -> None:
         with self._problems():
             self._connection.close()
-            self._durable.close()
+            self._workers.close()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -147,10 +150,32 @@ class Store:
             yield self._connection
 
     @contextmanager
+    def writing_in_worker(self) -> Iterator[sqlite3.Connection]:
+        """As `writing`, for any thread."""
+        with self._workers_lock, self._problems(), _transaction(self._workers):
+            yield self._workers
+
+    @contextmanager
     def writing_to_disk(self) -> Iterator[sqlite3.Connection]:
         """A transaction that has reached the disk when it ends. It may take as long as disks take; any thread may."""
-        with self._durable_lock, self._problems(), _transaction(self._durable):
-            yield self._durable
+        with self.writing_in_worker() as connection:
+            yield connection
+        self.sync()
+
+    def sync(self) -> None:
+        """Return once everything that was committed is on the disk; any thread may.
+
+        It is there, or in the write-ahead log: SQLite syncs that into the database before it begins it anew
+        (https://sqlite.org/wal.html), and locks only other files, so that this one may be opened beside it.
+        """
+        if self._path is None:
+            return
+        with self._problems():
+            descriptor = os.open(f"{self._path}-wal", os.O_RDWR)
+            try:
+                _sync_data(descriptor)
+            finally:
+                os.close(descriptor)
 
     # What a reader has read -------------------------------------------------------------------------------------
 
@@ -305,16 +330,16 @@ class Store:
 
     # Inside -----------------------------------------------------------------------------------------------------
 
-    def _connect(self, synchronous: str) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path or ":memory:", timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         use_wal(connection)
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA synchronous = NORMAL")  # a commit waits for no disk
         return connection
 
     def _create(self) -> None:
-        with _transaction(self._durable) as connection:
+        with _transaction(self._workers) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > len(_SCHEMA):
                 raise HomeError(

@@ -1,10 +1,13 @@
 """The library against a real daemon: open_chat, send, events, history, and every way that it can end."""
 
+import errno
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -13,13 +16,15 @@ import pytest
 import trio
 
 import bisik
+from bisik import store
 from bisik.chat import Chat, open_chat
-from bisik.errors import BisikError, IdentityMismatch, NotKnown, Refused, Unreachable, WrongUsage
+from bisik.errors import BisikError, IdentityMismatch, NotKnown, NotOnDisk, Refused, Unreachable, WrongUsage
 from bisik.events import LinkChanged, LinkState, Message, OwnMessage
 from bisik_protocol.chat.messages import Code, Presence
 from tests.client.processes import Daemon, bisik_process, json_lines
 
 LOBBY = "#lobby"
+PATIENCE_S = 20
 
 
 def open_as(
@@ -330,6 +335,72 @@ class TestTrouble:
             wanted = ["before", *(f"during {n}" for n in range(5)), "after"]
             assert await texts(tama, 7) == wanted
             assert await texts(ayu, 7) == wanted
+
+    async def test_a_slow_disk_delays_the_promise_and_not_the_message(
+        self, shared_daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Others read it while this disk still writes; what was queued is on the disk when that is said."""
+        async with (
+            open_as(shared_daemon, "slow1", tmp_path / "a", key=42, rooms=("#slow",)) as slow,
+            open_as(shared_daemon, "ayu5", tmp_path / "b", key=43, rooms=("#slow",)) as ayu,
+        ):
+            await slow.send("#slow", "warm")
+            disk = threading.Event()
+            monkeypatch.setattr(store, "_sync_data", lambda _descriptor: disk.wait(PATIENCE_S))
+            queued = trio.Event()
+
+            async def queue() -> None:
+                await slow.queue("#slow", "halo")
+                queued.set()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(queue)
+                with trio.fail_after(PATIENCE_S / 2):
+                    assert await texts(ayu, 2) == ["warm", "halo"]
+                assert not queued.is_set()
+                disk.set()
+            assert queued.is_set()
+
+    async def test_a_disk_that_fails_is_told_and_the_message_arrives_once(
+        self, shared_daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody is told to say it again."""
+
+        def fail(_descriptor: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        async with (
+            open_as(shared_daemon, "broken1", tmp_path / "a", key=40, rooms=("#broken",)) as broken,
+            open_as(shared_daemon, "ayu6", tmp_path / "b", key=41, rooms=("#broken",)) as ayu,
+        ):
+            await broken.send("#broken", "before")
+            with monkeypatch.context() as patch:
+                patch.setattr(store, "_sync_data", fail)
+                with pytest.raises(NotOnDisk, match="What you said is on its way") as told:
+                    await broken.queue("#broken", "halo")
+            await broken.stored(told.value.outbox_id, "#broken")
+            await broken.send("#broken", "after")
+            assert await texts(ayu, 3) == ["before", "halo", "after"]
+
+    async def test_a_home_that_has_forgotten_what_it_sent_goes_on(self, daemon: Daemon, tmp_path: Path) -> None:
+        """The power failed when the server had stored something and this disk had not: it learns that from there."""
+        home, before = daemon.home(tmp_path / "a"), tmp_path / "before"
+        async with open_as(daemon, "tama", home) as tama:
+            await tama.send(LOBBY, "one")
+        shutil.copytree(home, before)
+        async with open_chat(home=home) as tama:
+            await tama.send(LOBBY, "two")
+        shutil.rmtree(home)
+        before.rename(home)
+        daemon.stop()
+        async with open_chat(home=home, connect_timeout_s=None) as tama:
+            waiting = await tama.queue(LOBBY, "three")  # under the number that "two" has there
+            daemon.start()
+            with trio.fail_after(PATIENCE_S):
+                await tama.stored(waiting, LOBBY)
+            await tama.send(LOBBY, "four")
+            said = [e.text async for page in tama.history(LOBBY).pages() for e in page if isinstance(e, Message)]
+        assert said == ["one", "two", "three", "four"]
 
     async def test_a_daemon_that_stops_is_come_back_to(self, daemon: Daemon, tmp_path: Path) -> None:
         """It said so; the link waits and says so too."""

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from bisik.chat import Chat
 from bisik.desk import Desk
-from bisik.errors import NoRecipients, Refused
+from bisik.errors import NoRecipients, NotOnDisk, Refused
 from bisik.events import ChatEvent, Join, Message, Notice
 from bisik.home import Profile
 from bisik.slash import Where, available
@@ -33,6 +33,7 @@ class FakeChat:
         self.queued: list[tuple[str, str, str]] = []
         self.ignored: set[str] = set()
         self.answers = True
+        self.disk_fails = False
         self.offline = False
         self.asked: list[object] = []
         self.searching = self
@@ -43,6 +44,8 @@ class FakeChat:
         if not self.seals and room.startswith("@"):
             raise NoRecipients
         self.queued.append((room, text, kind))
+        if self.disk_fails:
+            raise NotOnDisk(1, "Cannot use store.db.")
         return 1
 
     async def join(self, room: str) -> None:
@@ -206,6 +209,15 @@ async def test_joining_a_person_is_speaking_to_them() -> None:
         "There is nobody of that name.",
     ]
     assert table.chat.queued == []
+
+
+async def test_what_is_on_its_way_is_not_given_back() -> None:
+    """Whoever enters it again says it twice, so a disk that failed under it is told and no more."""
+    table = Table()
+    table.chat.disk_fails = True
+    told = await table.type("halo")
+    assert [sentence for sentence in told if "on its way" in sentence]
+    assert table.front.given_back == []
 
 
 async def test_what_cannot_be_sealed_is_given_back() -> None:

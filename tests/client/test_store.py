@@ -1,5 +1,6 @@
 """The database of a profile: how an older one becomes the present one."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -34,6 +35,26 @@ def test_an_older_database_becomes_the_present_one_and_keeps_what_it_has(
             assert new.rooms() == ["#dapur"]
             new.close()
         assert tables(path) == tables(tmp_path / "new.db")
+
+
+def test_what_is_written_to_disk_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The write-ahead log, after the commit is in it; a commit that waits for no disk is not."""
+    store, synced = Store(tmp_path / "store.db"), list[bool]()
+    wal = tmp_path / "store.db-wal"
+
+    def sync_data(descriptor: int) -> None:
+        assert os.fstat(descriptor).st_ino == wal.stat().st_ino
+        synced.append(b"#dapur-is-in-it" in wal.read_bytes())
+
+    monkeypatch.setattr(module, "_sync_data", sync_data)
+    for writing in (store.writing, store.writing_in_worker):
+        with writing() as connection:
+            connection.execute("INSERT INTO rooms VALUES (?)", (writing.__name__,))
+    assert synced == []
+    with store.writing_to_disk() as connection:
+        connection.execute("INSERT INTO rooms VALUES ('#dapur-is-in-it')")
+    assert synced == [True]
+    store.close()
 
 
 def test_who_is_ignored_is_remembered(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import trio
 
 from bisik.chat import open_profile
 from bisik.commands.common import home_option, json_option, put_json, run
-from bisik.errors import NotStored, WrongUsage
+from bisik.errors import NotOnDisk, NotStored, WrongUsage
 from bisik.home import Home
 from bisik.i18n import _
 
@@ -69,7 +69,10 @@ def _file(path: Path) -> str:
 
 async def _send(*, room: str, text: str, timeout_s: float, home: Home, as_json: bool) -> None:
     async with open_profile(home, home.require_default(), reader="send") as chat:
-        outbox_id = await chat.queue(room, text)
+        try:
+            outbox_id = await chat.queue(room, text)
+        except NotOnDisk as error:  # the server's disk will do
+            outbox_id = error.outbox_id
         with trio.move_on_after(timeout_s):
             receipt = await chat.stored(outbox_id, room)
             if as_json:

@@ -13,7 +13,7 @@ import trio
 
 from bisik.chat import Chat
 from bisik.desk import Desk
-from bisik.errors import BisikError, NotStored
+from bisik.errors import BisikError, NotOnDisk, NotStored
 from bisik.events import ChatEvent, Event, Join, Leave, LinkChanged, Message, Notice, OwnMessage
 from bisik.i18n import _, ngettext
 from bisik.news import News
@@ -284,7 +284,8 @@ class Session:
                 await chat.queue(room, say.text, kind="act" if say.act else "say")
             except BisikError as error:
                 self._tell(Told(text=str(error), style="notice"))
-                self.give_back(room, f"/me {say.text}" if say.act else say.text)
+                if not isinstance(error, NotOnDisk):
+                    self.give_back(room, f"/me {say.text}" if say.act else say.text)
 
     async def _tick(self, chat: Chat) -> None:
         while True:
