@@ -341,8 +341,8 @@ class TestTrouble:
     ) -> None:
         """Others read it while this disk still writes; what was queued is on the disk when that is said."""
         async with (
-            open_as(shared_daemon, "slow1", tmp_path / "a", key=42, rooms=("#slow",)) as slow,
-            open_as(shared_daemon, "ayu5", tmp_path / "b", key=43, rooms=("#slow",)) as ayu,
+            open_as(shared_daemon, "slow1", tmp_path / "a", key=92, rooms=("#slow",)) as slow,
+            open_as(shared_daemon, "ayu5", tmp_path / "b", key=93, rooms=("#slow",)) as ayu,
         ):
             await slow.send("#slow", "warm")
             disk = threading.Event()
@@ -370,8 +370,8 @@ class TestTrouble:
             raise OSError(errno.EIO, "Input/output error")
 
         async with (
-            open_as(shared_daemon, "broken1", tmp_path / "a", key=40, rooms=("#broken",)) as broken,
-            open_as(shared_daemon, "ayu6", tmp_path / "b", key=41, rooms=("#broken",)) as ayu,
+            open_as(shared_daemon, "broken1", tmp_path / "a", key=90, rooms=("#broken",)) as broken,
+            open_as(shared_daemon, "ayu6", tmp_path / "b", key=91, rooms=("#broken",)) as ayu,
         ):
             await broken.send("#broken", "before")
             with monkeypatch.context() as patch:
