@@ -21,6 +21,7 @@ SOCKET_NAME: Final = "admin.sock"
 MAX_REQUEST_BYTES: Final = 16 * 1024
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024  # the status of ten thousand sessions is a few
 ANSWER_S: Final = 10.0
+GOODBYE_S: Final = 2.0  # to be told that there is no answer
 MAX_CLIENTS: Final = 8
 
 Commands = dict[str, Callable[[dict[str, Any]], Awaitable[Any]]]
@@ -65,8 +66,11 @@ async def serve_admin(sock: socket.socket, commands: Commands) -> None:
 
     async def serve(stream: trio.SocketStream) -> None:
         async with limit, stream:
+            answer = {"error": "The daemon was too busy to answer in time. Ask again."}
             with trio.move_on_after(ANSWER_S), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await stream.send_all(json.dumps(await _answer(stream, commands)).encode())
+                answer = await _answer(stream, commands)
+            with trio.move_on_after(GOODBYE_S), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await stream.send_all(json.dumps(answer).encode())
 
     await trio.serve_listeners(serve, [listener])
 
@@ -107,7 +111,7 @@ def _may_speak(stream: trio.SocketStream) -> bool:
 def ask(directory: Path, command: str, **arguments: Any) -> Any:
     """Ask the daemon whose state is in `directory`. Blocking. Raises NotRunning, or BisikdError with its answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(ANSWER_S)
+        sock.settimeout(ANSWER_S + GOODBYE_S)
         try:
             with _reachable(directory) as address:
                 sock.connect(address)
@@ -115,6 +119,8 @@ def ask(directory: Path, command: str, **arguments: Any) -> Any:
             received = _receive_all(sock)
         except PermissionError:
             raise BisikdError(f"Not allowed to ask the daemon in {directory}: ask as root or as its user.") from None
+        except TimeoutError:  # never NotRunning: whoever hears that may change files behind a daemon's back
+            raise BisikdError(f"The daemon in {directory} does not answer. It is too busy, or hangs.") from None
         except OSError:
             raise NotRunning(
                 f"No bisikd answers in {directory}: start it, or name its directory with --state."

@@ -22,7 +22,7 @@ from bisik_protocol.crypto.handshake_client import ClientHandshake
 from bisik_protocol.wire.handshake import TYPE_RETRY
 from bisikd.admin import ask
 from bisikd.config import Settings
-from bisikd.errors import BisikdError, NotRunning
+from bisikd.errors import BisikdError
 from bisikd.sockets import BUFFER_BYTES, ListenError, open_udp_socket
 from bisikd.state import StateDirectory
 from bisikd.users import UserStore
@@ -69,9 +69,7 @@ def patient(settings: Settings) -> Patient:
     """Ask the daemon, if there is one."""
     try:
         return Patient(settings=settings, status=ask(settings.state, "status"))
-    except NotRunning as error:
-        return Patient(settings=settings, status=None, silence=str(error))
-    except BisikdError as error:  # it runs, and does not answer us
+    except BisikdError as error:  # none runs, or it does not answer us
         return Patient(settings=settings, status=None, silence=str(error))
 
 

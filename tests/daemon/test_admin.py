@@ -16,6 +16,10 @@ from bisikd.admin import SOCKET_NAME, ask, open_admin_socket, remove_admin_socke
 from bisikd.errors import BisikdError, NotRunning
 
 
+async def never(request: dict[str, Any]) -> None:
+    await trio.sleep_forever()
+
+
 async def double(request: dict[str, Any]) -> int:
     return 2 * int(request["number"])
 
@@ -28,7 +32,7 @@ async def refuse(request: dict[str, Any]) -> None:
 async def serving(directory: Path) -> AsyncIterator[None]:
     async with trio.open_nursery() as nursery:
         sock = open_admin_socket(directory)
-        nursery.start_soon(serve_admin, sock, {"double": double, "refuse": refuse})
+        nursery.start_soon(serve_admin, sock, {"double": double, "refuse": refuse, "never": never})
         yield
         nursery.cancel_scope.cancel()
 
@@ -65,6 +69,22 @@ async def test_a_refusal_reaches_the_operator_as_a_sentence(tmp_path: Path) -> N
     async with serving(tmp_path):
         with pytest.raises(BisikdError, match=r"^That cannot be\.$"):
             await asked(tmp_path, "refuse")
+
+
+async def test_a_busy_daemon_is_not_taken_for_one_that_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where none runs, commands change the files themselves. One that says it is busy, or hangs, is told apart."""
+    monkeypatch.setattr(admin, "ANSWER_S", 0.2)
+    async with serving(tmp_path):
+        with pytest.raises(BisikdError, match="too busy to answer in time") as busy:
+            await asked(tmp_path, "never")
+        assert not isinstance(busy.value, NotRunning)
+    monkeypatch.setattr(admin, "GOODBYE_S", 0.0)
+    with open_admin_socket(tmp_path):
+        with pytest.raises(BisikdError, match="too busy, or hangs") as hung:
+            await asked(tmp_path, "double", number=1)
+        assert not isinstance(hung.value, NotRunning)
 
 
 @pytest.mark.parametrize("request_bytes", [b"\xff\xfe\n", b"[]\n", b"{}\n", b'{"command":"none"}\n', b"7\n"])

@@ -15,7 +15,7 @@ from typing import Any, Final
 import trio
 
 from bisikd.admin import ask
-from bisikd.errors import NotRunning
+from bisikd.errors import BisikdError
 from tests.support.flatness import trend
 
 MIB: Final = 1024 * 1024
@@ -124,7 +124,7 @@ class Watcher:
         """On a machine that others use too the answer may not come in time: then it is asked again, and counted."""
         for _ in range(MAX_ASKED):
             self.asked += 1
-            with suppress(NotRunning):
+            with suppress(BisikdError):
                 status: dict[str, Any] = await trio.to_thread.run_sync(ask, self.state, "status")
                 return status
             self.unanswered += 1
