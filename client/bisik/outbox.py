@@ -220,14 +220,19 @@ class Outbox:
         return row is not None
 
     def continues(self, seq: int, digest: bytes, *, refused: bytes) -> bool:
-        """Whether the refused statement continues a chain that ends with (seq, digest), or waits no more."""
+        """Whether the refused statement continues a chain that ends with (seq, digest), is in it, or waits no more."""
         with self._store.reading() as connection:
             row = connection.execute(
-                "SELECT seq, statement FROM outbox WHERE hash = ? AND state = 'queued'", (refused,)
+                "SELECT room, seq, statement FROM outbox WHERE hash = ? AND state = 'queued'", (refused,)
             ).fetchone()
-        if row is None:
-            return True  # another process has dealt with it
-        return bool(row[0] == seq + 1) and decode_any_statement_untrusted(row[1]).previous == digest
+            if row is None:
+                return True  # another process has dealt with it
+            room, refused_seq, statement = row
+            if seq < refused_seq:
+                return bool(seq + 1 == refused_seq) and decode_any_statement_untrusted(statement).previous == digest
+            # What waits in a room is one chain. Another process had it stored: its entry is on the way here.
+            behind = "SELECT 1 FROM outbox WHERE room = ? AND seq = ? AND hash = ? AND state = 'queued'"
+            return connection.execute(behind, (room, seq, digest)).fetchone() is not None
 
     def adopt(self, room: str, seq: int, digest: bytes) -> None:
         """The server's chain is ahead of ours and nothing waits: go on behind its end."""

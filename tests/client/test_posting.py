@@ -147,6 +147,23 @@ class TestRefusals:
         desk.join(*one)
         assert desk.sent() == [(2, "four")]
 
+    def test_what_another_process_had_stored_meanwhile_is_not_signed_again(self, desk: Desk) -> None:
+        """Refused twice for want of room, and then stored through the home's other program: its entry is on the way.
+
+        The chain ends with what was refused, or behind it; signed again it would be stored a second time.
+        """
+        desk.say("a", "b")
+        desk.join()
+        first, last = desk.outbox.queued(ROOM)
+        for end in (first, last):
+            for _turn in range(2):
+                desk.sent()
+                desk.refuse(1, Code.STORAGE)
+                desk.posting.handle_timeout(STORAGE_RETRY_S)
+                desk.join(end.seq, end.hash)
+            assert desk.outbox.queued(ROOM) == [first, last]
+            assert desk.sent() == [(1, "a"), (2, "b")]  # which is answered with their entries
+
     def test_an_end_that_we_never_signed_is_believed_at_once(self, desk: Desk) -> None:
         """A home from an old copy."""
         desk.say("new", "newer")
