@@ -220,7 +220,7 @@ class Outbox:
         return row is not None
 
     def continues(self, seq: int, digest: bytes, *, refused: bytes) -> bool:
-        """Whether the refused statement continues the chain that ends with (seq, digest), is in it, or has been settled."""
+        """Whether the refused statement continues a chain that ends with (seq, digest), is in it, or is settled."""
         with self._store.reading() as connection:
             row = connection.execute(
                 "SELECT room, seq, statement FROM outbox WHERE hash = ? AND state = 'queued'", (refused,)

@@ -25,11 +25,13 @@ BISIK, BISIKD = str(SCRIPTS / "bisik"), str(SCRIPTS / "bisikd")
 class Daemon:
     """`bisikd run` in a directory, always on the same port. A `stranger` has keys of its own, which take a while."""
 
-    def __init__(self, directory: Path, *, port: int = 0, stranger: bool = False) -> None:
+    def __init__(self, directory: Path, *, port: int = 0, stranger: bool = False, **variables: str) -> None:
+        """`variables` are its environment's, beside ours."""
         if not stranger:
             fresh_state(directory / "state")
         self.directory = directory
         self.port = port
+        self._variables = variables
         self._process: subprocess.Popen[str] | None = None
         self.invite = ""
         self.start()
@@ -42,6 +44,7 @@ class Daemon:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=os.environ | self._variables,
         )
         assert self._process.stdout is not None
         ready = json.loads(self._process.stdout.readline())
