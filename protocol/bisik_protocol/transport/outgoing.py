@@ -330,7 +330,10 @@ class Outgoing:
         if loss_time is not None and now >= loss_time:
             self._detect_losses(now)
         if self.unanswered(now) > LINEAR_S:  # the probes of a long outage would pile up in flight
-            self._on_lost(self._recovery.give_up_sent_before(now - LINEAR_S), now)
+            given_up = self._recovery.give_up_sent_before(now - LINEAR_S)
+            self._on_lost(given_up, now)
+            if given_up and not self._recovery.in_flight:  # we still wait for an answer, so something has to ask
+                self.ping_due = True
         if self._recovery.in_flight and not self._repair.watched and now >= self._pto_at():
             self._pto_count += 1
             self.queue.probe = self._oldest_unacknowledged()

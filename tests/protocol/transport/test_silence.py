@@ -4,7 +4,7 @@ import pytest
 
 from bisik_protocol.transport.config import TransportConfig
 from bisik_protocol.transport.events import CloseCode
-from bisik_protocol.transport.repair import MAX_INTERVAL_S
+from bisik_protocol.transport.repair import LINEAR_S, MAX_INTERVAL_S
 from tests.protocol.transport.test_delivery import by_lane, settle
 from tests.support.pair import Pair
 from tests.support.simnet import Conditions
@@ -73,6 +73,19 @@ def test_keepalives_hold_the_way_open() -> None:
     up, down = offered(pair)
     assert up - before[0] == down - before[1] == HOUR_S // 25
     assert (pair.up.counts["bytes"] - size) / (up - before[0]) < 50
+
+
+def test_on_a_link_of_seconds_an_unanswered_question_is_asked_again() -> None:
+    """Its probe is due after what is in flight has been given up; the next keepalive would be a long time to wait."""
+    pair = settled_pair(conditions=Conditions(delay=5.0))
+    assert pair.client.stats(pair.net.now).srtt_s > LINEAR_S * 0.9
+    cut(pair, up=True, down=True)
+    before = offered(pair)[0]
+    pair.net.run(lambda: offered(pair)[0] > before, 30.0)
+    asked_at = pair.net.now
+    pair.net.run(lambda: offered(pair)[0] > before + 1, 60.0)
+    assert pair.net.now - asked_at < 20.0
+    assert pair.client.stats(pair.net.now).in_flight_bytes > 0
 
 
 def test_without_a_keepalive_an_idle_connection_is_silent() -> None:
