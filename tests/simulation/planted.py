@@ -287,7 +287,7 @@ def _replace_handler(replace: Replace, frame: type, handler: Callable[..., bool]
 
 
 BUGS: dict[Bug, str] = {
-    ack_forgotten: "nobody says anything|in flight|wait in the outbox",
+    ack_forgotten: "nobody says anything|in flight|after the network healed",
     ack_of_one_too_many: "in flight|do not end with PROTOCOL",
     bytes_in_flight_leak: "in flight",
     duplicate_delivered: "gave it twice",
