@@ -8,12 +8,11 @@ from tests.client.processes import Daemon, bisik, bisik_process, json_lines
 
 
 def members(daemon: Daemon, tmp_path: Path, prefix: str, keys: tuple[int, int]) -> list[Path]:
-    """Two people who have been here once."""
+    """Two people who have done no more than to register."""
     homes = []
     for name, key in zip(("a", "b"), keys, strict=True):
         home = daemon.home(tmp_path / name, key=key)
         assert bisik("register", daemon.invite, "--name", f"{prefix}-{name}", "--home", home).returncode == 0
-        assert bisik("who", "--home", home).returncode == 0
         homes.append(home)
     return homes
 

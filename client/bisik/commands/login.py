@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from bisik.commands.common import home_option, json_option, name_option, pinned, put_json, run, say
+from bisik.commands.publish import publish_key
 from bisik.errors import Refused, WrongUsage
 from bisik.gate import Gate, device_of, open_gate
 from bisik.home import Home
@@ -53,6 +54,7 @@ async def _login(*, invite_text: str, name_text: str, id_file: Path | None, home
         fields = {"type": "logged-in", "name": profile.name, "server": profile.address}
         put_json({**fields, "fingerprint": fingerprint_text(fingerprint)})
     say(_("You are {name} on {address}, on this device too.").format(name=profile.name, address=profile.address))
+    await publish_key(home, profile)
 
 
 async def _log_in(gate: Gate, name: str, id_file: Path | None, stdin: Stdin) -> None:

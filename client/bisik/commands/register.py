@@ -6,6 +6,7 @@ import click
 
 from bisik import gate
 from bisik.commands.common import home_option, json_option, name_option, pinned, put_json, run, say
+from bisik.commands.publish import publish_key
 from bisik.errors import Refused
 from bisik.home import Home
 from bisik.i18n import _
@@ -71,3 +72,4 @@ async def _register(*, invite_text: str, name_text: str, home: Home, as_json: bo
                 " shown again."
             )
         )
+    await publish_key(home, profile)
