@@ -42,7 +42,7 @@ fuzz: $(STAMP)  ## Fuzz whatever reads bytes of others: SECONDS=600 for all toge
 	$(BIN)/python -m pip install --quiet --group fuzz
 	$(BIN)/python -m tests.fuzz.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(TARGET),--target $(TARGET))
 
-bench: $(STAMP)  ## Tables beside aioquic; three quarters of an hour on a quiet machine. SMALL=1 only shows that it works.
+bench: $(STAMP)  ## Tables beside aioquic; fifty minutes on a quiet machine. SMALL=1 only shows that it works.
 	$(BIN)/python -m benchmarks $(if $(SMALL),--small,--record docs/benchmarks.md)
 
 test-systemd: $(STAMP)  ## The service under a systemd that it boots with systemd-nspawn. Needs root; skips with a word.

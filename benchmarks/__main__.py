@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other; about three quarters of an hour in full size.
+"""All benchmarks, one after the other; about fifty minutes in full size.
 
 `--record docs/benchmarks.md` also puts what was printed into that page, between its two marks.
 """

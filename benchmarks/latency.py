@@ -34,7 +34,7 @@ LINKS = (
 class Plan:
     links: Sequence[tuple[str, Conditions]] = LINKS
     contenders: Sequence[Contender] = ALL
-    messages: int = 150
+    messages: int = 500  # the p99 of fewer is the luck of one or two messages
     gap_s: float = 0.2
     patience_s: float = 60.0  # after the last message, for those that are still missing
     seed: int = 1
