@@ -4,15 +4,17 @@ from typing import Final
 
 GRANULARITY_S: Final = 0.001
 INITIAL_RTT_S: Final = 0.333  # RFC 9002 section 6.2.2
+SHORTER_SAMPLES: Final = 4  # in a row and below half of the estimate: the link has become another one
 
 
 class RttEstimator:
     """All times in seconds. `smoothed` is the initial guess until the first sample."""
 
-    __slots__ = ("has_sample", "latest", "minimum", "smoothed", "variance")
+    __slots__ = ("_shorter", "has_sample", "latest", "minimum", "smoothed", "variance")
 
     def __init__(self, initial: float = INITIAL_RTT_S) -> None:
         self.has_sample = False
+        self._shorter = 0
         self._set(initial)
 
     def guess(self, rtt: float) -> None:
@@ -35,6 +37,12 @@ class RttEstimator:
             return
         if rtt < self.minimum:
             self.minimum = rtt
+        # A thin stream has few samples: what a long queue had taught would delay probes for minutes after it is gone.
+        self._shorter = self._shorter + 1 if rtt < self.smoothed / 2 else 0
+        if self._shorter == SHORTER_SAMPLES:
+            self._shorter = 0
+            self.smoothed, self.variance = rtt, rtt / 2
+            return
         self.variance += (abs(self.smoothed - rtt) - self.variance) / 4
         self.smoothed += (rtt - self.smoothed) / 8
 

@@ -60,6 +60,27 @@ def test_loss_delay_follows_the_longer_of_average_and_latest() -> None:
     assert fast.loss_delay == GRANULARITY_S
 
 
+def test_a_queue_that_is_gone_is_forgotten_after_four_round_trips() -> None:
+    """Eight seconds of somebody else's upload, of which averages would tell for twenty samples more."""
+    rtt = RttEstimator()
+    for sample in (8.0, 7.0, 8.0, 0.05, 0.05, 0.05):
+        rtt.add_sample(sample)
+    assert rtt.smoothed > 5.0
+    rtt.add_sample(0.06)
+    assert (rtt.smoothed, rtt.variance, rtt.minimum, rtt.latest) == (0.06, 0.03, 0.05, 0.06)
+
+
+def test_short_samples_between_long_ones_are_averaged() -> None:
+    """Jitter is no new link."""
+    rtt = RttEstimator()
+    rtt.add_sample(1.0)
+    for _ in range(20):
+        for sample in (0.1, 0.1, 0.1, 1.0):
+            rtt.add_sample(sample)
+    assert rtt.smoothed > 0.25
+    assert rtt.probe_timeout > 1.0
+
+
 def test_a_clock_that_jumped_back_gives_no_negative_round_trip() -> None:
     """A negative sample counts as zero."""
     rtt = RttEstimator()
