@@ -400,8 +400,7 @@ class Conversation:
         if room.posting.wants_keys:
             room.posting.wants_keys = False
             self.direct_rooms.ask_keys(room.feed.room)
-        if room.posting.rejoin:
-            room.posting.rejoin = False
+        if room.posting.take_rejoin():
             self._ask_to_join(room)
 
     def _leave_lane(self, room: _Room, on_reply: OnRoom | None = None) -> None:
@@ -568,6 +567,7 @@ class Conversation:
             self.waiters.tell(settled.id)
             if settled.now:
                 self.reader.put_side(OwnMessage(state="stored", room=entry.room, outbox_id=settled.id))
+        self._go_on_if_needed(room)
         self._flush(room)
 
     def _on_post_refused(self, room: _Room, refused: messages.PostRefused, now: float) -> None:

@@ -220,19 +220,22 @@ class Outbox:
         return row is not None
 
     def continues(self, seq: int, digest: bytes, *, refused: bytes) -> bool:
-        """Whether the refused statement continues a chain that ends with (seq, digest), is in it, or is settled."""
+        """Whether a chain that ends with (seq, digest) leads to the refused statement, holds it, or it is settled."""
         with self._store.reading() as connection:
             row = connection.execute(
-                "SELECT room, seq, statement FROM outbox WHERE hash = ? AND state = 'queued'", (refused,)
+                "SELECT room, seq FROM outbox WHERE hash = ? AND state = 'queued'", (refused,)
             ).fetchone()
             if row is None:
                 return True  # another process has dealt with it
-            room, refused_seq, statement = row
+            room, refused_seq = row
+            # What waits in a room is one chain, so one link of it tells of all the others.
+            waiting = "SELECT hash, statement FROM outbox WHERE room = ? AND seq = ? AND state = 'queued'"
             if seq < refused_seq:
-                return bool(seq + 1 == refused_seq) and decode_any_statement_untrusted(statement).previous == digest
-            # What waits in a room is one chain. Another process had it stored: its entry is on the way here.
-            behind = "SELECT 1 FROM outbox WHERE room = ? AND seq = ? AND hash = ? AND state = 'queued'"
-            return connection.execute(behind, (room, seq, digest)).fetchone() is not None
+                following = connection.execute(waiting, (room, seq + 1)).fetchone()
+                return following is not None and decode_any_statement_untrusted(following[1]).previous == digest
+            # Another process had it stored: its entry is on the way here.
+            last = connection.execute(waiting, (room, seq)).fetchone()
+            return last is not None and last[0] == digest
 
     def adopt(self, room: str, seq: int, digest: bytes) -> None:
         """The server's chain is ahead of ours and nothing waits: go on behind its end."""

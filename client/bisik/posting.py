@@ -2,7 +2,8 @@
 
 All that waits in the room is sent in order, a window of it at a time. Every post ends in its entry or in a refusal.
 After a refusal nothing that was sent behind it can have been stored, because each statement names the one before.
-So the room is joined again, which shows where the server's chain of this device ends, and sending starts anew:
+So once all that was sent has been answered (a refusal of that time would pass for one of what is sent next), the room
+is joined again, which shows where the server's chain of this device ends, and sending starts anew:
 
 - the chain ends before the refused statement and still leads to it: it is sent again as it is (the log was full, or
   another process of this home has not come so far);
@@ -43,13 +44,12 @@ class Posting:
 
     def __init__(self, room: str, outbox: Outbox) -> None:
         self.room = room
-        self.rejoin = False
-        """The room is to be joined again; `on_joined` is what comes of it."""
         self.wants_keys = False
         """The devices that the room is sealed to are to be asked for; `on_keys` is what comes of it."""
         self.retry_at: float | None = None
         self._outbox = outbox
         self._joined = False
+        self._rejoin = False
         self._sent: deque[_Sent] = deque()  # in order; neither entry nor refusal has come
         self._sent_seq = 0
         self._refused: bytes | None = None  # what the next Joined is to decide on
@@ -67,7 +67,7 @@ class Posting:
         self._sent_seq = 0
 
     def on_disconnected(self) -> None:
-        self._joined = self.rejoin = self.wants_keys = False
+        self._joined = self._rejoin = self.wants_keys = False
         self.retry_at = self._refused = None
         self._recipients_refused = False
         self._sent.clear()
@@ -77,6 +77,13 @@ class Posting:
     def idle(self) -> bool:
         """Nothing is under way, and nothing stands in the way."""
         return self._joined and self._refused is None and not self._sent
+
+    def take_rejoin(self) -> bool:
+        """Whether the room is to be joined again now, told once; `on_joined` is what comes of it."""
+        if not self._rejoin or self._sent:
+            return False
+        self._rejoin = False
+        return True
 
     def posts(self) -> list[bytes]:
         """What is to be sent on the room's lane now: encoded Posts."""
@@ -107,10 +114,10 @@ class Posting:
         """The devices that the room is sealed to are known now."""
         if self._refused is not None:
             self._outbox.seal_again(self._refused)
-            self.rejoin = True
+            self._rejoin = True
 
     def on_refused(self, refused: PostRefused, now: float) -> int | None:
-        """A post was refused. `rejoin`, `wants_keys` or `retry_at` may be set afterwards.
+        """A post was refused. `take_rejoin`, `wants_keys` or `retry_at` may say more afterwards.
 
         Returns the outbox id of a message that the server will never take.
         """
@@ -121,7 +128,7 @@ class Posting:
             return None  # stored through another process, or renumbered
         if refused.code in _REJOIN:
             self._refused = sent.hash
-            self.rejoin = True
+            self._rejoin = True
             return None
         if refused.code is Code.RECIPIENTS:
             again, self._recipients_refused = self._recipients_refused, True
@@ -140,7 +147,7 @@ class Posting:
         if self.retry_at is not None and now >= self.retry_at:
             self.retry_at = None
             self.wants_keys, self._recipients_refused = self._recipients_refused, False
-            self.rejoin = not self.wants_keys
+            self._rejoin = not self.wants_keys
 
     def _resolve(self, refused: bytes, chain_seq: int, chain_hash: bytes) -> None:
         again, self._refused_before = refused == self._refused_before, refused
