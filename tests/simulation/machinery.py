@@ -29,6 +29,7 @@ from tests.simulation.watch import Replace, Watch
 
 EPOCH_S = 1_795_338_000.0
 TIMEOUTS_AT_ONCE = 2_000  # calls of one endpoint's timer at one moment: more is a timer that spins
+ASKED_AGAIN_S = 1.0  # the timer of a machine that sleeps
 
 
 @contextmanager
@@ -192,7 +193,8 @@ class MemberEndpoint(ClientEndpoint):
             self._watch.check_connection(self.connection)
 
     def next_timeout(self) -> float | None:
-        return None if self._process.frozen else super().next_timeout()
+        """No timer fires on a machine that sleeps. It is asked again now and then, so that none is forgotten."""
+        return trio.current_time() + ASKED_AGAIN_S if self._process.frozen else super().next_timeout()
 
     def handle_timeout(self, now: float) -> None:
         self._guard.on_timeout(now)

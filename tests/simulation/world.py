@@ -348,8 +348,9 @@ class World:
 
     async def _rest(self) -> None:
         """Nobody has anything to say."""
+        head = self._announced_head()
         await trio.sleep(2.0)
-        before, head = self.network.counts["up"], self._announced_head()
+        before = self.network.counts["up"]
         await trio.sleep(REST_S)
         spoken = self.network.counts["up"] - before
         allowed = MAX_RESTING_DATAGRAMS + (MAX_CHECKPOINT_DATAGRAMS if self._announced_head() != head else 0)
