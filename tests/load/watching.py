@@ -111,12 +111,13 @@ class Watcher:
             ("tasks over those of the sessions", 3, "", lambda sample: sample.tasks - tasks_of(sample, half)),
         ):
             line = trend(times, [float(read(sample)) for sample in half])
+            judged = words != "memory" or self.samples[-1].at >= LONG_S
             sentence = (
                 f"{words}: {line.slope:+.2f} {unit} a minute [{line.low:+.2f}, {line.high:+.2f}], {line.growth:+.1f}"
-                f" over the second half; bound {bound:.0f}"
+                f" over the second half; {f'bound {bound:.0f}' if judged else 'the run is too short to judge it'}"
             )
             self.say(sentence)
-            if not line.is_flat(bound) and (words != "memory" or self.samples[-1].at >= LONG_S):
+            if judged and not line.is_flat(bound):
                 found.append(sentence)
         return found
 
