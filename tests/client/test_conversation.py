@@ -654,6 +654,22 @@ class TestPosting:
         assert daemon.texts() == [f"m{n}" for n in range(20)]
         assert len(found) == 20
 
+    def test_after_a_refusal_the_entry_of_what_was_sent_before_it_sets_sending_going_again(self) -> None:
+        """The room is joined again when all that was sent is answered, and an entry may be the last answer."""
+        daemon = FakeDaemon()
+        tama = make(daemon)
+        wire = Wire(tama, daemon)
+        tama.join(LOBBY)
+        wire.settle()
+        say(tama, "one", "two")
+        refused = messages.PostRefused(LOBBY, 2, Code.CHAIN, "")
+        tama.receive_message_untrusted(CONTROL_LANE, messages.encode(refused), 0.0)
+        wire.settle()
+        say(tama, "three")
+        wire.settle()
+        assert daemon.texts() == ["one", "two", "three"]
+        assert not tama.is_expecting
+
     def test_a_restored_home_renumbers_what_the_server_does_not_have(self) -> None:
         """A home from an old copy: nothing of what it says from then on is lost or takes an old number."""
         daemon = FakeDaemon()
