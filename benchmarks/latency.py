@@ -6,9 +6,12 @@ with the same seed, and a third of a gap apart, so that they do not wait for eac
 
 Datagrams are those that can hold a message (acknowledgements cannot), bytes are all, both ways, with IP and UDP
 headers; each is for one message on one leg. The chat's messages are signed and stored, and its speaker gets a
-receipt.
+receipt. In outages nobody can do better than the row `the outages alone`: the delays, and what is left of the
+outage that a message meets on each leg, as if its sender repeated it without a pause.
 """
 
+import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +20,7 @@ import trio
 from benchmarks.command import command, progress
 from benchmarks.contenders import AIOQUIC, ALL, Contender
 from benchmarks.conversation import Conversation, open_conversation
-from benchmarks.link import Conditions
+from benchmarks.link import Conditions, Outages
 from benchmarks.stage import FlowCounts, open_stage
 from benchmarks.tables import number, percentile, ratio, table
 
@@ -38,6 +41,7 @@ class Plan:
     gap_s: float = 0.2
     patience_s: float = 60.0  # after the last message, for those that are still missing
     seed: int = 1
+    floor_messages: int = 100_000  # of which the floor is computed
 
 
 FULL = Plan()
@@ -102,6 +106,8 @@ async def run(plan: Plan) -> str:
         await _together(plan, conditions, outcomes)
         theirs = outcomes.get(AIOQUIC.name)
         rows = [_row(contender.name, outcomes[contender.name], theirs) for contender in plan.contenders]
+        if conditions.outage_s:
+            rows.append(_row("the outages alone", floor(plan, conditions), theirs))
         header = [
             "ms", "p50", "p90", "p99", "p50 ratio", "p99 ratio", "missing", "datagrams out", "in", "bytes a leg"
         ]  # fmt: skip
@@ -117,6 +123,17 @@ async def _together(plan: Plan, conditions: Conditions, outcomes: dict[str, Outc
     async with trio.open_nursery() as nursery:
         for index, contender in enumerate(plan.contenders):
             nursery.start_soon(one, contender, began + index * plan.gap_s / len(plan.contenders))
+
+
+def floor(plan: Plan, conditions: Conditions) -> Outcome:
+    """What the delays and outages of both legs take of each message, whatever its sender does."""
+    up, down = (Outages(conditions, random.Random(f"{plan.seed} {way} floor")) for way in ("up", "down"))
+    latencies_ms = []
+    for index in range(plan.floor_messages):
+        said = index * plan.gap_s
+        stored = up.clear_at(said) + conditions.delay_s
+        latencies_ms.append((down.clear_at(stored) + conditions.delay_s - said) * 1000)
+    return Outcome(latencies_ms, 0, math.nan, math.nan, math.nan)
 
 
 def _row(name: str, outcome: Outcome, theirs: Outcome | None) -> list[str]:

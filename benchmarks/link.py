@@ -68,6 +68,10 @@ class Outages:
             self.until += self.rng.expovariate(1 / mean_s)
         return self.bad
 
+    def clear_at(self, now: float) -> float:
+        """The next time at which there is none; `now` may not run backwards."""
+        return self.until if self.now_bad(now) else now
+
 
 @dataclass(slots=True)
 class Way:
