@@ -25,38 +25,40 @@ EARLY_GAPS: Final = (0.10, 0.15, 0.20, 0.25)  # round trips between the early co
 MIN_GAP_S: Final = 0.002
 CADENCE_RTTS: Final = 0.3  # between late copies
 MIN_CADENCE_S: Final = 0.02
-PATIENCE_RTTS: Final = 1.1  # the first copy's acknowledgement may take this long before late copies begin
+PATIENCE_RTTS: Final = 1.2  # the first copy's acknowledgement may take this long before late copies begin
 
 LINEAR_S: Final = 10.0  # how long the cadence is held without hearing anything, as mosh holds it
 SLOW_CADENCE_S: Final = 0.1  # after that, for the eager side
 MAX_INTERVAL_S: Final = 3.0  # RFC 8085 section 3.1.3: without feedback, one datagram in three seconds
 
-BUCKET_BYTES: Final = 32 * 1024
-REFILL_BYTES_PER_S: Final = 32 * 1024
-REFILL_IN_OUTAGE: Final = 0.5  # share of the refill while nothing is heard
+# Counted in datagrams, as links that lose them and radios that send them do; none is longer than the path's MTU.
+BUCKET_DATAGRAMS: Final = 96
+REFILL_DATAGRAMS_PER_S: Final = 96
+REFILL_IN_OUTAGE: Final = 0.5  # share of the refill while nothing is acknowledged
 
 
 class TokenBucket:
-    """Bytes that repair may spend beyond the congestion window."""
+    """Datagrams that repair may send whatever the congestion window says."""
 
     __slots__ = ("_last", "_tokens")
 
     def __init__(self, now: float) -> None:
-        self._tokens = float(BUCKET_BYTES)
+        self._tokens = float(BUCKET_DATAGRAMS)
         self._last = now
 
-    def take(self, size: int, now: float, *, share: float = 1.0) -> bool:
+    def take(self, now: float, *, share: float = 1.0) -> bool:
+        """Pay for one datagram."""
         elapsed = max(now - self._last, 0.0)
         self._last = now
-        self._tokens = min(float(BUCKET_BYTES), self._tokens + elapsed * REFILL_BYTES_PER_S * share)
-        if self._tokens < size:
+        self._tokens = min(float(BUCKET_DATAGRAMS), self._tokens + elapsed * REFILL_DATAGRAMS_PER_S * share)
+        if self._tokens < 1.0:
             return False
-        self._tokens -= size
+        self._tokens -= 1.0
         return True
 
-    def wait(self, size: int, *, share: float = 1.0) -> float:
-        """Seconds from the last `take` until `size` bytes are there; never so short that a timer would spin."""
-        return max((size - self._tokens) / (REFILL_BYTES_PER_S * share), MIN_GAP_S)
+    def wait(self, *, share: float = 1.0) -> float:
+        """Seconds from the last `take` until one is there; never so short that a timer would spin."""
+        return max((1.0 - self._tokens) / (REFILL_DATAGRAMS_PER_S * share), MIN_GAP_S)
 
     def empty(self) -> None:
         """Persistent congestion: what was saved up is not for spending now."""

@@ -100,8 +100,8 @@ class SendQueue:
         for chunk in self._repair.due(now):
             if chunk.size > room or chunk in chosen:
                 continue
-            if not bucket.take(chunk.size, now, share=share):
-                chunk.due = now + bucket.wait(chunk.size, share=share)
+            if not chosen and not bucket.take(now, share=share):
+                chunk.due = now + bucket.wait(share=share)
                 continue
             chosen.append(chunk)
             room -= chunk.size
@@ -136,9 +136,7 @@ class SendQueue:
                 blocked += 1
                 continue
             thin = self._fresh_bytes <= MAX_THIN_BYTES and self._repair.has_space(chunk.size)
-            if not (
-                chosen or self._may_send(chunk.size, now) or (thin and self._repair.bucket.take(chunk.size, now))
-            ):
+            if not (chosen or self._may_send(chunk.size, now) or (thin and self._repair.bucket.take(now))):
                 break
             self._take_fresh(lane, chunk, cost)
             if thin:

@@ -6,7 +6,7 @@ from bisik_protocol.transport.chunks import Chunk
 from bisik_protocol.transport.congestion import CongestionWindow
 from bisik_protocol.transport.inbound import CONNECTION_WINDOW, LANE_WINDOW
 from bisik_protocol.transport.pacing import Pacer
-from bisik_protocol.transport.repair import BUCKET_BYTES, LINEAR_S, MAX_THIN_BYTES, MAX_THIN_CHUNKS, Repair
+from bisik_protocol.transport.repair import BUCKET_DATAGRAMS, LINEAR_S, MAX_THIN_BYTES, MAX_THIN_CHUNKS, Repair
 from bisik_protocol.transport.rtt import RttEstimator
 from bisik_protocol.transport.sending import SendQueue
 from bisik_protocol.wire.packets import MIN_DATAGRAM_BYTES
@@ -117,14 +117,14 @@ def test_a_message_goes_beyond_a_full_window_while_the_bucket_pays() -> None:
     """Chat is not held up by bulk that filled the window; the bucket bounds how much of it."""
     sender = Sender()
     sender.window.on_sent(sender.window.window)
-    spent = 0
-    for _ in range(200):
+    sent = 0
+    for _ in range(2 * BUCKET_DATAGRAMS):
         sender.queue.push(1, bytes(1000))
         for chunk in sender.send():
-            spent += chunk.size
+            sent += 1
             chunk.acknowledged = True
             sender.queue.on_acknowledged(chunk)
-    assert BUCKET_BYTES - 1100 < spent <= BUCKET_BYTES
+    assert sent == BUCKET_DATAGRAMS
 
 
 def test_bulk_is_not_watched() -> None:
@@ -233,8 +233,22 @@ def test_a_due_copy_goes_whatever_the_window_says_while_the_bucket_pays() -> Non
     copies = 0
     while sender.choose(now=now) == [chunk]:
         copies += 1
-    assert copies == BUCKET_BYTES // chunk.size
+    assert copies == BUCKET_DATAGRAMS
     assert chunk.due > now
+
+
+@pytest.mark.parametrize(("size", "datagrams"), [(100, 1), (1000, 4)])
+def test_the_bucket_pays_for_datagrams_and_not_for_what_shares_one(size: int, datagrams: int) -> None:
+    """Of four copies that are due at once, those that fit into the datagram of another cost nothing."""
+    sender = Sender()
+    for _ in range(4):
+        sender.queue.push(1, bytes(size))
+    sender.send_all()
+    for _ in range(BUCKET_DATAGRAMS - datagrams):
+        sender.repair.bucket.take(NOW)
+    sender.repair.hurry(NOW)
+    assert sum(len(packet) for packet in sender.send_all()) == 4
+    assert not sender.repair.bucket.take(NOW)
 
 
 def test_on_a_clean_link_nothing_is_carried_twice() -> None:
