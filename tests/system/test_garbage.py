@@ -3,7 +3,6 @@
 import os
 import random
 import socket
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,7 +22,6 @@ from tests.support.processes import home_of, open_member, settled_state
 FINE = Conditions(delay_s=0.0, jitter_s=0.0, loss=0.0, duplicate=0.0, corrupt=0.0, hold_back=0.0)
 ROUNDS = 100
 SOCKETS = 100  # a round's datagrams fit into the daemon's receive buffer
-REPLAYED_AFTER = 4  # rounds: a copy that overtakes the original is no garbage, but the first to arrive
 TYPES = (0x01, 0x02, 0x03, 0x04, 0x05, 0x40, 0x41)
 SEED = 20
 
@@ -33,16 +31,27 @@ def state(tmp_path: Path) -> Path:
     return settled_state(tmp_path / "state")
 
 
+class Tap:
+    """A socket that keeps what it has sent. Not before: a copy that overtook the original would be the original."""
+
+    def __init__(self, sock: trio.socket.SocketType, kept: list[bytes]) -> None:
+        self._sock = sock
+        self._kept = kept
+
+    async def send(self, datagram: bytes) -> None:
+        await self._sock.send(datagram)
+        self._kept.append(datagram)
+
+
 @asynccontextmanager
 async def overheard(daemon: DaemonProcess) -> AsyncIterator[tuple[dict[str, Any], list[bytes]]]:
-    """A way to the daemon on which everything that clients send is kept: its ready line, and what was kept."""
+    """A way to the daemon on which everything that has gone there is kept: its ready line, and what was kept."""
     kept: list[bytes] = []
     relay = Relay(daemon.address, conditions=FINE)
     carry = relay.up.carry
 
-    def carry_and_keep(datagram: bytes, *how: Any) -> None:
-        kept.append(datagram)
-        carry(datagram, *how)
+    def carry_and_keep(datagram: bytes, source: trio.socket.SocketType, *rest: Any) -> None:
+        carry(datagram, Tap(source, kept), *rest)  # type: ignore[arg-type]
 
     relay.up.carry = carry_and_keep  # type: ignore[method-assign]
     async with trio.open_nursery() as nursery:
@@ -128,12 +137,10 @@ async def test_garbage_is_answered_with_less_than_itself_and_disturbs_nobody(sta
             open_member(sari, ready["invite"], "sari", "#lobby") as two,
         ):
             with attackers(daemon.address) as (fence, *sockets):
-                known = deque([list(earnest)] * REPLAYED_AFTER, maxlen=REPLAYED_AFTER)
                 for number in range(ROUNDS):
                     if number % 10 == 0:
                         await one.write({"room": "#lobby", "text": f"serangan {number}"})
-                    sent = [sock.send(garbage(known[0], rng)) for sock in sockets]
-                    known.append(list(earnest))
+                    sent = [sock.send(garbage(earnest, rng)) for sock in sockets]
                     await answered(fence, hello)
                     larger = [(n, m) for n, sock in zip(sent, sockets, strict=True) if (m := received(sock)) > n]
                     assert larger == [], f"seed {SEED}, round {number}"
