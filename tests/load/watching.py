@@ -94,11 +94,11 @@ class Watcher:
     async def home(self, base: Sample) -> list[str]:
         """What is not as it was at `base`, in words, once there was time for it."""
         with trio.move_on_after(HOME_S):
-            while _left(base, await self.look()):  # noqa: ASYNC110 # another process's
+            while left(base, await self.look()):  # noqa: ASYNC110 # another process's
                 await trio.sleep(1.0)
         now = await self.look()
         self.say(now.row() + "  after everybody has gone")
-        return _left(base, now)
+        return left(base, now)
 
     def growing(self) -> list[str]:
         """What is not flat over the second half of the run, in words. Of a short run memory is told, not judged."""
@@ -143,7 +143,8 @@ def tasks_of(sample: Sample, samples: list[Sample]) -> float:
     return sample.sessions * sum(each.tasks for each in samples) / sessions if sessions else 0.0
 
 
-def _left(base: Sample, now: Sample) -> list[str]:
+def left(base: Sample, now: Sample) -> list[str]:
+    """What there is more of `now` than at `base`, in words; memory is judged by how it grew."""
     return [
         f"{getattr(now, name)} {name} after everybody has gone, {getattr(base, name)} before anybody came"
         for name in ("sessions", "descriptors", "tasks", "threads")
