@@ -32,6 +32,7 @@ def watched(leak: Callable[[Sample], Sample] = lambda sample: sample, *, samples
 
 
 def test_a_sound_run_is_flat() -> None:
+    """Noise, and sessions that come and go with their tasks, are no leak."""
     assert watched().growing() == []
 
 
@@ -61,6 +62,7 @@ def test_memory_of_a_short_run_is_told_and_not_judged() -> None:
 
 @pytest.mark.parametrize("name", ["sessions", "descriptors", "tasks", "threads"])
 def test_what_is_there_after_everybody_has_gone_is_named(name: str) -> None:
+    """One more is too many, fewer are not, and the same is nothing to tell."""
     base = Sample(at=0, rss_bytes=100 * MIB, descriptors=20, threads=9, tasks=30, sessions=0)
     assert left(base, base) == []
     (sentence,) = left(base, replace(base, **{name: getattr(base, name) + 1}))
